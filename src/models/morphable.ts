@@ -1,0 +1,361 @@
+// The 3D morphable model of equations 1-2: S = mean + A_id alpha + A_exp beta. It owns the arrays of a face model and the
+// check that they fit together; reading and writing files is for `formats`. Contract: modes are stored mode by mode
+// ([k, N, 3]), and a coefficient is measured in the unit in which `identityStd` / `expressionStd` is its standard deviation.
+
+/** What a tensor file holds, in host memory: the shape of a row-major typed array. `f16` must be widened by the reader. */
+export interface HostTensor {
+  dtype: string;
+  shape: readonly number[];
+  data: ArrayLike<number>;
+}
+
+/** Names of the plain layout that `fromTensors` reads and `toTensors` writes. */
+export const FACE_MODEL_TENSORS = [
+  'mean',
+  'identity',
+  'identity_std',
+  'expression',
+  'expression_std',
+  'triangles',
+  'landmarks',
+  'uv',
+  'parameter_mean',
+  'parameter_std',
+] as const;
+
+/** A face model whose arrays do not fit together; the message names the field. */
+export class FaceModelError extends Error {
+  override readonly name = 'FaceModelError';
+  constructor(
+    readonly field: string,
+    message: string,
+  ) {
+    super(`face model: ${field}: ${message}`);
+  }
+}
+
+export interface MorphableModelFields {
+  /** [N, 3] mean neutral shape; +x the subject's left, +y up, +z out of the face. */
+  mean: Float32Array;
+  /** [k, N, 3] identity modes. */
+  identity: Float32Array;
+  /** [k] standard deviation of each coefficient over people. */
+  identityStd: Float32Array;
+  /** [k, N, 3] expression modes, displacements from the neutral shape. */
+  expression: Float32Array;
+  /** [k] standard deviation of each coefficient over expressions. */
+  expressionStd: Float32Array;
+  /** [T, 3] vertex numbers, counter-clockwise seen from outside (in the y-up frame). */
+  triangles: Int32Array;
+  /** [68] vertices of the iBUG / Multi-PIE landmarks, from the subject's right jaw (image left) on. */
+  landmarks: Int32Array;
+  /** [N, 2] texture coordinates in [0, 1], v up; one per vertex. */
+  uv: Float32Array;
+  /** [62] statistics that undo the whitening of an imported 3DDFA regressor. */
+  parameterMean?: Float32Array;
+  parameterStd?: Float32Array;
+  name?: string;
+  licence?: string;
+  /** Unit of length of `mean` and of the displacements, e.g. `mm` or `um`. */
+  units?: string;
+}
+
+/**
+ * Mean, identity and expression modes over one mesh. Throws FaceModelError when shapes, index ranges or numbers are wrong.
+ */
+export class MorphableModel {
+  readonly mean: Float32Array;
+  readonly identity: Float32Array;
+  readonly identityStd: Float32Array;
+  readonly expression: Float32Array;
+  readonly expressionStd: Float32Array;
+  readonly triangles: Int32Array;
+  readonly landmarks: Int32Array;
+  readonly uv: Float32Array;
+  readonly parameterMean: Float32Array | undefined;
+  readonly parameterStd: Float32Array | undefined;
+  readonly name: string;
+  readonly licence: string;
+  readonly units: string;
+  /** N */
+  readonly vertexCount: number;
+  /** Number of identity modes. */
+  readonly identityCount: number;
+  /** Number of expression modes. */
+  readonly expressionCount: number;
+
+  constructor(fields: MorphableModelFields) {
+    this.mean = fields.mean;
+    this.identity = fields.identity;
+    this.identityStd = fields.identityStd;
+    this.expression = fields.expression;
+    this.expressionStd = fields.expressionStd;
+    this.triangles = fields.triangles;
+    this.landmarks = fields.landmarks;
+    this.uv = fields.uv;
+    this.parameterMean = fields.parameterMean;
+    this.parameterStd = fields.parameterStd;
+    this.name = fields.name ?? 'face model';
+    this.licence = fields.licence ?? 'not stated';
+    this.units = fields.units ?? 'mm';
+    this.vertexCount = this.mean.length / 3;
+    this.identityCount = this.identityStd.length;
+    this.expressionCount = this.expressionStd.length;
+    this.check();
+  }
+
+  /**
+   * S = mean + sum_i alpha_i identity_i + sum_j beta_j expression_j for every vertex -> [N, 3], in the model's unit.
+   * Missing trailing coefficients are zero; more coefficients than modes is an error.
+   */
+  vertices(alpha: ArrayLike<number> = [], beta: ArrayLike<number> = []): Float32Array {
+    this.checkCoefficients(alpha, beta);
+    const sum = Float64Array.from(this.mean);
+    addModes(sum, this.identity, alpha);
+    addModes(sum, this.expression, beta);
+    return Float32Array.from(sum);
+  }
+
+  /** The same for the listed vertices only -> [indices.length, 3]; bit-identical to those rows of `vertices`. */
+  verticesAt(indices: ArrayLike<number>, alpha: ArrayLike<number> = [], beta: ArrayLike<number> = []): Float32Array {
+    this.checkCoefficients(alpha, beta);
+    const out = new Float32Array(indices.length * 3);
+    const stride = this.mean.length;
+    for (let i = 0; i < indices.length; i++) {
+      for (let c = 0; c < 3; c++) {
+        const at = indices[i] * 3 + c;
+        let sum = this.mean[at];
+        for (let m = 0; m < alpha.length; m++) if (alpha[m] !== 0) sum += alpha[m] * this.identity[m * stride + at];
+        for (let m = 0; m < beta.length; m++) if (beta[m] !== 0) sum += beta[m] * this.expression[m * stride + at];
+        out[i * 3 + c] = sum;
+      }
+    }
+    return out;
+  }
+
+  /** Rows of `vertices` (as returned by `vertices`, or moved since) at the 68 landmarks -> [68, 3]. */
+  landmarksOf(vertices: ArrayLike<number>): Float32Array {
+    const out = new Float32Array(this.landmarks.length * 3);
+    for (let i = 0; i < this.landmarks.length; i++) {
+      for (let c = 0; c < 3; c++) out[i * 3 + c] = vertices[this.landmarks[i] * 3 + c];
+    }
+    return out;
+  }
+
+  /** Unit normals pointing out of the face, area-weighted over the triangles of each vertex -> [N, 3]. */
+  normals(vertices: ArrayLike<number>): Float32Array {
+    return vertexNormals(vertices, this.triangles);
+  }
+
+  /**
+   * The same surface with other vertices: vertex i of the result is vertex `source[i]` of this model. Used where a texture
+   * layout needs a vertex twice (a seam) or a part of the mesh only. A landmark goes to the first copy of its vertex.
+   */
+  remap(source: Int32Array, triangles: Int32Array, uv: Float32Array): MorphableModel {
+    const first = new Map<number, number>();
+    for (let i = 0; i < source.length; i++) if (!first.has(source[i])) first.set(source[i], i);
+    const landmarks = this.landmarks.map((vertex, i) => {
+      const at = first.get(vertex);
+      if (at === undefined) throw new FaceModelError('landmarks', `landmark ${i + 1} is not among the vertices kept`);
+      return at;
+    });
+    return new MorphableModel({
+      ...this,
+      mean: gatherRows(this.mean, 1, source),
+      identity: gatherRows(this.identity, this.identityCount, source),
+      expression: gatherRows(this.expression, this.expressionCount, source),
+      triangles,
+      landmarks,
+      uv,
+    });
+  }
+
+  /**
+   * From the plain layout: mean [N,3], identity [k,N,3], identity_std [k], expression [k,N,3], expression_std [k],
+   * triangles [T,3], landmarks [68], uv [N,2], and optionally parameter_mean, parameter_std [62]; metadata name, licence,
+   * units. Throws FaceModelError naming the tensor.
+   */
+  static fromTensors(
+    tensors: Readonly<Record<string, HostTensor>>,
+    metadata: Readonly<Record<string, string>> = {},
+  ): MorphableModel {
+    const n = need(tensors, 'mean', [-1, 3])[0];
+    const identityCount = need(tensors, 'identity', [-1, n, 3])[0];
+    need(tensors, 'identity_std', [identityCount]);
+    const expressionCount = need(tensors, 'expression', [-1, n, 3])[0];
+    need(tensors, 'expression_std', [expressionCount]);
+    need(tensors, 'triangles', [-1, 3]);
+    need(tensors, 'landmarks', [68]);
+    need(tensors, 'uv', [n, 2]);
+    const statistics = 'parameter_mean' in tensors || 'parameter_std' in tensors;
+    if (statistics) {
+      need(tensors, 'parameter_mean', [62]);
+      need(tensors, 'parameter_std', [62]);
+    }
+    return new MorphableModel({
+      mean: floats(tensors.mean),
+      identity: floats(tensors.identity),
+      identityStd: floats(tensors.identity_std),
+      expression: floats(tensors.expression),
+      expressionStd: floats(tensors.expression_std),
+      triangles: integers('triangles', tensors.triangles),
+      landmarks: integers('landmarks', tensors.landmarks),
+      uv: floats(tensors.uv),
+      parameterMean: statistics ? floats(tensors.parameter_mean) : undefined,
+      parameterStd: statistics ? floats(tensors.parameter_std) : undefined,
+      name: metadata.name,
+      licence: metadata.licence,
+      units: metadata.units,
+    });
+  }
+
+  /** The plain layout of `fromTensors`; `identity` and `expression` may be stored as f16, the rest should stay f32 / i32. */
+  toTensors(): { tensors: Record<string, HostTensor>; metadata: Record<string, string> } {
+    const n = this.vertexCount;
+    const tensors: Record<string, HostTensor> = {
+      mean: { dtype: 'f32', shape: [n, 3], data: this.mean },
+      identity: { dtype: 'f32', shape: [this.identityCount, n, 3], data: this.identity },
+      identity_std: { dtype: 'f32', shape: [this.identityCount], data: this.identityStd },
+      expression: { dtype: 'f32', shape: [this.expressionCount, n, 3], data: this.expression },
+      expression_std: { dtype: 'f32', shape: [this.expressionCount], data: this.expressionStd },
+      triangles: { dtype: 'i32', shape: [this.triangles.length / 3, 3], data: this.triangles },
+      landmarks: { dtype: 'i32', shape: [this.landmarks.length], data: this.landmarks },
+      uv: { dtype: 'f32', shape: [n, 2], data: this.uv },
+    };
+    if (this.parameterMean && this.parameterStd) {
+      tensors.parameter_mean = { dtype: 'f32', shape: [62], data: this.parameterMean };
+      tensors.parameter_std = { dtype: 'f32', shape: [62], data: this.parameterStd };
+    }
+    return { tensors, metadata: { name: this.name, licence: this.licence, units: this.units } };
+  }
+
+  private check(): void {
+    const n = this.vertexCount;
+    const length = (field: string, data: ArrayLike<number>, wanted: number, shape: string) => {
+      if (data.length !== wanted) {
+        throw new FaceModelError(field, `wanted ${shape} = ${wanted} numbers, got ${data.length}`);
+      }
+    };
+    if (n < 3 || !Number.isInteger(n)) {
+      throw new FaceModelError('mean', `wanted [N, 3] with N >= 3, got ${this.mean.length} numbers`);
+    }
+    length('identity', this.identity, this.identityCount * n * 3, `[${this.identityCount}, ${n}, 3]`);
+    length('expression', this.expression, this.expressionCount * n * 3, `[${this.expressionCount}, ${n}, 3]`);
+    length('uv', this.uv, n * 2, `[${n}, 2]`);
+    length('landmarks', this.landmarks, 68, '[68]');
+    if (this.triangles.length === 0 || this.triangles.length % 3 !== 0) {
+      throw new FaceModelError('triangles', `wanted [T, 3] with T >= 1, got ${this.triangles.length} numbers`);
+    }
+    if (this.parameterMean || this.parameterStd) {
+      length('parameter_mean', this.parameterMean ?? [], 62, '[62]');
+      length('parameter_std', this.parameterStd ?? [], 62, '[62]');
+    }
+    for (const field of ['mean', 'identity', 'identityStd', 'expression', 'expressionStd', 'uv'] as const) {
+      const bad = this[field].findIndex((x) => !Number.isFinite(x));
+      if (bad >= 0) throw new FaceModelError(field, `number ${bad} is ${this[field][bad]}`);
+    }
+    for (const field of ['identityStd', 'expressionStd'] as const) {
+      const bad = this[field].findIndex((x) => x <= 0);
+      if (bad >= 0) throw new FaceModelError(field, `wanted positive deviations, number ${bad} is ${this[field][bad]}`);
+    }
+    for (const field of ['triangles', 'landmarks'] as const) {
+      const bad = this[field].findIndex((x) => x < 0 || x >= n);
+      if (bad >= 0) {
+        throw new FaceModelError(field, `vertex ${this[field][bad]} (number ${bad}) is not one of the ${n} vertices`);
+      }
+    }
+    const outside = this.uv.findIndex((x) => x < -1e-4 || x > 1 + 1e-4);
+    if (outside >= 0) {
+      throw new FaceModelError('uv', `wanted values in [0, 1], number ${outside} is ${this.uv[outside]}`);
+    }
+  }
+
+  private checkCoefficients(alpha: ArrayLike<number>, beta: ArrayLike<number>): void {
+    if (alpha.length > this.identityCount) {
+      throw new FaceModelError('alpha', `wanted at most ${this.identityCount} coefficients, got ${alpha.length}`);
+    }
+    if (beta.length > this.expressionCount) {
+      throw new FaceModelError('beta', `wanted at most ${this.expressionCount} coefficients, got ${beta.length}`);
+    }
+  }
+}
+
+/** Area-weighted unit vertex normals of a mesh whose triangles are counter-clockwise seen from outside -> [N, 3]. */
+export function vertexNormals(vertices: ArrayLike<number>, triangles: Int32Array): Float32Array {
+  const sum = new Float64Array(vertices.length);
+  for (let t = 0; t < triangles.length; t += 3) {
+    const a = triangles[t] * 3;
+    const b = triangles[t + 1] * 3;
+    const c = triangles[t + 2] * 3;
+    const ux = vertices[b] - vertices[a];
+    const uy = vertices[b + 1] - vertices[a + 1];
+    const uz = vertices[b + 2] - vertices[a + 2];
+    const vx = vertices[c] - vertices[a];
+    const vy = vertices[c + 1] - vertices[a + 1];
+    const vz = vertices[c + 2] - vertices[a + 2];
+    const nx = uy * vz - uz * vy;
+    const ny = uz * vx - ux * vz;
+    const nz = ux * vy - uy * vx;
+    for (const at of [a, b, c]) {
+      sum[at] += nx;
+      sum[at + 1] += ny;
+      sum[at + 2] += nz;
+    }
+  }
+  const out = new Float32Array(vertices.length);
+  for (let i = 0; i < out.length; i += 3) {
+    const norm = Math.hypot(sum[i], sum[i + 1], sum[i + 2]) || 1;
+    for (let c = 0; c < 3; c++) out[i + c] = sum[i + c] / norm;
+  }
+  return out;
+}
+
+function addModes(sum: Float64Array, modes: Float32Array, coefficients: ArrayLike<number>): void {
+  for (let m = 0; m < coefficients.length; m++) {
+    const c = coefficients[m];
+    if (c === 0) continue;
+    const base = m * sum.length;
+    for (let i = 0; i < sum.length; i++) sum[i] += c * modes[base + i];
+  }
+}
+
+function gatherRows(data: Float32Array, count: number, source: Int32Array): Float32Array {
+  const stride = count === 0 ? 0 : data.length / count;
+  const out = new Float32Array(count * source.length * 3);
+  let at = 0;
+  for (let m = 0; m < count; m++) {
+    for (let i = 0; i < source.length; i++) {
+      const from = m * stride + source[i] * 3;
+      out[at++] = data[from];
+      out[at++] = data[from + 1];
+      out[at++] = data[from + 2];
+    }
+  }
+  return out;
+}
+
+function need(tensors: Readonly<Record<string, HostTensor>>, field: string, wanted: number[]): readonly number[] {
+  const tensor = tensors[field];
+  const want = `[${wanted.map((d) => (d < 0 ? '*' : d)).join(', ')}]`;
+  if (!tensor) throw new FaceModelError(field, `wanted a tensor ${want}, there is none`);
+  const { shape, data } = tensor;
+  const fits = shape.length === wanted.length && wanted.every((d, i) => d < 0 || d === shape[i]);
+  if (!fits) throw new FaceModelError(field, `wanted shape ${want}, got [${shape.join(', ')}]`);
+  const size = shape.reduce((a, b) => a * b, 1);
+  if (data.length !== size) {
+    throw new FaceModelError(field, `shape [${shape.join(', ')}] needs ${size} numbers, got ${data.length}`);
+  }
+  return shape;
+}
+
+function floats(tensor: HostTensor): Float32Array {
+  return tensor.data instanceof Float32Array ? tensor.data : Float32Array.from(tensor.data);
+}
+
+function integers(field: string, tensor: HostTensor): Int32Array {
+  if (tensor.data instanceof Int32Array) return tensor.data;
+  const out = Int32Array.from(tensor.data);
+  const bad = out.findIndex((x, i) => x !== Number(tensor.data[i]));
+  if (bad >= 0) throw new FaceModelError(field, `wanted 32-bit integers, number ${bad} is ${tensor.data[bad]}`);
+  return out;
+}
