@@ -1,0 +1,69 @@
+// Vertex attributes at rasterised pixels, and the adjoint. The adjoint gives each chunk a range of vertices and lets it
+// walk all pixels in order, so that every sum has one order whatever the number of threads.
+#include <cstdint>
+#include <cstdio>
+#include <stdexcept>
+#include "kernels.h"
+
+namespace rescunet::cpu::RESCUNET_ISA {
+namespace {
+
+constexpr int64_t kRanges = 4;
+
+[[noreturn]] void fail(const char* format, int64_t i, int32_t named, int64_t count) {
+  char text[128];
+  std::snprintf(text, sizeof text, format, static_cast<long long>(i), named, static_cast<long long>(count));
+  throw std::runtime_error(text);
+}
+
+// The vertices of pixel p's triangle, or null where nothing is drawn.
+inline const int32_t* corners(const int32_t* triangles, const int32_t* index, int64_t p, int64_t count,
+                              int64_t vertex_count) {
+  int32_t i = index[p];
+  if (i < 0) return nullptr;
+  if (i >= count) fail("interpolate: pixel %lld names triangle %d of %lld", p, i, count);
+  const int32_t* t = triangles + 3 * int64_t(i);
+  for (int k = 0; k < 3; ++k)
+    if (uint64_t(int64_t(t[k])) >= uint64_t(vertex_count))
+      fail("interpolate: triangle %lld names vertex %d of %lld", i, t[k], vertex_count);
+  return t;
+}
+
+}  // namespace
+
+void interpolate(const interpolate_args& a, Pool& pool) {
+  pool.split(a.pixels, 4096, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      float* y = a.y + p * a.c;
+      const int32_t* t = corners(a.triangles, a.index, p, a.count, a.vertex_count);
+      if (!t) {
+        for (int64_t j = 0; j < a.c; ++j) y[j] = a.background;
+        continue;
+      }
+      const float* b = a.barycentric + 3 * p;
+      const float *v0 = a.attributes + t[0] * a.c, *v1 = a.attributes + t[1] * a.c, *v2 = a.attributes + t[2] * a.c;
+      for (int64_t j = 0; j < a.c; ++j) y[j] = b[0] * v0[j] + b[1] * v1[j] + b[2] * v2[j];
+    }
+  });
+}
+
+void interpolate_attributes(const interpolate_attributes_args& a, Pool& pool) {
+  int64_t range = (a.vertex_count + kRanges - 1) / kRanges;
+  pool.run(kRanges, [&](int64_t chunk) {
+    int64_t first = chunk * range, last = first + range < a.vertex_count ? first + range : a.vertex_count;
+    for (int64_t i = first * a.c; i < last * a.c; ++i) a.attributes[i] = 0;
+    for (int64_t p = 0; p < a.pixels; ++p) {
+      const int32_t* t = corners(a.triangles, a.index, p, a.count, a.vertex_count);
+      if (!t) continue;
+      const float* y = a.y + p * a.c;
+      for (int k = 0; k < 3; ++k) {
+        if (t[k] < first || t[k] >= last) continue;
+        float b = a.barycentric[3 * p + k];
+        float* v = a.attributes + t[k] * a.c;
+        for (int64_t j = 0; j < a.c; ++j) v[j] += b * y[j];
+      }
+    }
+  });
+}
+
+}  // namespace rescunet::cpu::RESCUNET_ISA
