@@ -13,7 +13,11 @@ namespace rescunet::cpu::RESCUNET_ISA {
 namespace {
 
 typedef float Four __attribute__((vector_size(16), aligned(4)));
-typedef double FourDouble __attribute__((vector_size(32), aligned(8)));
+
+// One number per channel, in double.
+struct Sums {
+  double of[4];
+};
 
 constexpr int kLevels = 24;
 constexpr int64_t kCoarsest = 2;  // side at which coarsening stops
@@ -133,12 +137,12 @@ void cycle(const Level* levels, int count) {
 }
 
 // sum u v per channel; rows in float, their sum in double
-FourDouble dot(const Level& l, const Four* u, const Four* v) {
-  FourDouble total{};
+Sums dot(const Level& l, const Four* u, const Four* v) {
+  Sums total{};
   for (int64_t i = 0; i < l.h; ++i) {
     Four row{};
     for (int64_t k = l.at(i, 0); k < l.at(i, l.w); ++k) row += u[k] * v[k];
-    total += __builtin_convertvector(row, FourDouble);
+    for (int c = 0; c < 4; ++c) total.of[c] += double(row[c]);
   }
   return total;
 }
@@ -149,9 +153,9 @@ void apply(const Level& l, const Four* x, Four* y) {
     for (int64_t k = l.at(i, 0); k < l.at(i, l.w); ++k) y[k] = l.diagonal[k] * x[k] - neighbours(l, x, k);
 }
 
-inline FourDouble ratio(FourDouble u, FourDouble v) {
-  FourDouble q{};
-  for (int c = 0; c < 4; ++c) q[c] = v[c] > 0 ? u[c] / v[c] : 0;
+inline Four ratio(const Sums& u, const Sums& v) {
+  Four q{};
+  for (int c = 0; c < 4; ++c) q[c] = v.of[c] > 0 ? float(u.of[c] / v.of[c]) : 0.0f;
   return q;
 }
 
@@ -159,23 +163,23 @@ inline FourDouble ratio(FourDouble u, FourDouble v) {
 void solve(const Level* levels, int count, Four* f, Four* p, float tolerance, int64_t iterations) {
   const Level& l = levels[0];
   int64_t first = l.at(0, 0), last = l.at(l.h - 1, l.w);
-  FourDouble goal = dot(l, l.b, l.b);
+  Sums goal = dot(l, l.b, l.b);
   apply(l, f, l.r);
   for (int64_t k = first; k < last; ++k) l.b[k] -= l.r[k];
-  FourDouble size = dot(l, l.b, l.b);
-  for (int c = 0; c < 4; ++c) goal[c] = double(tolerance) * double(tolerance) * (goal[c] > 0 ? goal[c] : size[c]);
-  FourDouble rz{};
+  Sums size = dot(l, l.b, l.b);
+  for (int c = 0; c < 4; ++c) goal.of[c] = double(tolerance) * double(tolerance) * (goal.of[c] > 0 ? goal.of[c] : size.of[c]);
+  Sums rz{};
   for (int64_t iteration = 0; iteration < iterations; ++iteration) {
     bool done = true;
-    for (int c = 0; c < 4; ++c) done = done && !(size[c] > goal[c]);  // not a number: nothing to be gained
+    for (int c = 0; c < 4; ++c) done = done && !(size.of[c] > goal.of[c]);  // not a number: nothing to be gained
     if (done) break;
     cycle(levels, count);
-    FourDouble previous = rz;
+    Sums previous = rz;
     rz = dot(l, l.b, l.x);
-    Four beta = __builtin_convertvector(ratio(rz, previous), Four);
+    Four beta = ratio(rz, previous);
     for (int64_t k = first; k < last; ++k) p[k] = l.x[k] + beta * p[k];
     apply(l, p, l.r);
-    Four alpha = __builtin_convertvector(ratio(rz, dot(l, p, l.r)), Four);
+    Four alpha = ratio(rz, dot(l, p, l.r));
     for (int64_t k = first; k < last; ++k) {
       f[k] += alpha * p[k];
       l.b[k] -= alpha * l.r[k];
