@@ -1,0 +1,120 @@
+// Element-wise kernels: the functions of scalar.h over contiguous (unary) or broadcast (binary) operands.
+#include <stdexcept>
+#include "kernels.h"
+
+namespace rescunet::cpu::RESCUNET_ISA {
+
+static constexpr int64_t kGrain = 1 << 14;
+
+#define UNARY(name, expression)                                                                         \
+  void name(const name##_args& p, Pool& pool) {                                                         \
+    pool.split(p.size, kGrain, [&](int64_t begin, int64_t end) {                                        \
+      const float* __restrict xs = p.x;                                                                 \
+      float* __restrict ys = p.y;                                                                       \
+      const float a = p.a, b = p.b;                                                                     \
+      for (int64_t i = begin; i < end; i++) ys[i] = scalar::name(xs[i], a, b);                          \
+    });                                                                                                 \
+  }
+UNARY_FUNCTIONS(UNARY)
+#undef UNARY
+
+// Calls f(x, y, z, count, xstride, ystride) for every run of the last axis, in parallel.
+template <class Args, class F> static void broadcast(const Args& p, Pool& pool, const F& f) {
+  int64_t rows = 1, n = p.shape[5];
+  for (int d = 0; d < 5; d++) rows *= p.shape[d];
+  if (rows == 1)
+    return pool.split(n, kGrain, [&](int64_t begin, int64_t end) {
+      f(p.x + begin * p.xs[5], p.y + begin * p.ys[5], p.z + begin, end - begin, p.xs[5], p.ys[5]);
+    });
+  int64_t grain = n >= kGrain ? 1 : kGrain / (n ? n : 1);
+  pool.split(rows, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      int64_t rest = row, x = 0, y = 0;
+      for (int d = 4; d >= 0; d--) {
+        int64_t i = rest % p.shape[d];
+        rest /= p.shape[d];
+        x += i * p.xs[d], y += i * p.ys[d];
+      }
+      f(p.x + x, p.y + y, p.z + row * n, n, p.xs[5], p.ys[5]);
+    }
+  });
+}
+
+// The three strides that matter get loops the compiler turns into vectors.
+#define BINARY(name, expression)                                                                        \
+  void name(const name##_args& p, Pool& pool) {                                                         \
+    const float a = p.a, b = p.b;                                                                       \
+    broadcast(p, pool, [=](const float* x, const float* y, float* __restrict z, int64_t n, int64_t xs, int64_t ys) { \
+      if (xs == 1 && ys == 1)                                                                           \
+        for (int64_t i = 0; i < n; i++) z[i] = scalar::name(x[i], y[i], a, b);                          \
+      else if (xs == 1 && ys == 0)                                                                      \
+        for (int64_t i = 0; i < n; i++) z[i] = scalar::name(x[i], y[0], a, b);                          \
+      else                                                                                              \
+        for (int64_t i = 0; i < n; i++) z[i] = scalar::name(x[i * xs], y[i * ys], a, b);                \
+    });                                                                                                 \
+  }
+BINARY_FUNCTIONS(BINARY)
+#undef BINARY
+
+void select(const select_args& p, Pool& pool) {
+  pool.split(p.size, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) p.z[i] = p.condition[i] != 0 ? p.x[i] : p.y[i];
+  });
+}
+
+// ---- types -------------------------------------------------------------------------------------------------------------
+
+static float from_bf16(uint16_t bits) {
+  uint32_t wide = uint32_t(bits) << 16;
+  float f;
+  std::memcpy(&f, &wide, 4);
+  return f;
+}
+
+// Round to nearest even; a NaN keeps a set mantissa bit.
+static uint16_t to_bf16(float f) {
+  uint32_t bits;
+  std::memcpy(&bits, &f, 4);
+  if (f != f) return uint16_t(bits >> 16 | 64);
+  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// Integers are reached by truncation, u8 saturates and NaN becomes 0: what a typed array does, but for the saturation.
+static int32_t to_i32(double v) { return v != v ? 0 : v <= -2147483648.0 ? INT32_MIN : v >= 2147483647.0 ? INT32_MAX : int32_t(v); }
+static uint8_t to_u8(double v) { return v != v || v <= 0 ? 0 : v >= 255 ? 255 : uint8_t(v); }
+
+static double element(const void* x, int64_t i, DType type) {
+  switch (type) {
+    case DType::f32: return static_cast<const float*>(x)[i];
+    case DType::i32: return static_cast<const int32_t*>(x)[i];
+    case DType::u8: return static_cast<const uint8_t*>(x)[i];
+    case DType::bf16: return from_bf16(static_cast<const uint16_t*>(x)[i]);
+  }
+  return 0;
+}
+
+static void put(void* y, int64_t i, DType type, double v) {
+  switch (type) {
+    case DType::f32: static_cast<float*>(y)[i] = float(v); break;
+    case DType::i32: static_cast<int32_t*>(y)[i] = to_i32(v); break;
+    case DType::u8: static_cast<uint8_t*>(y)[i] = to_u8(v); break;
+    case DType::bf16: static_cast<uint16_t*>(y)[i] = to_bf16(float(v)); break;
+  }
+}
+
+void fill(const fill_args& p, Pool& pool) {
+  pool.split(p.size, kGrain, [&](int64_t begin, int64_t end) {
+    if (DType(p.dtype) == DType::f32)
+      for (int64_t i = begin; i < end; i++) static_cast<float*>(p.y)[i] = p.value;
+    else
+      for (int64_t i = begin; i < end; i++) put(p.y, i, DType(p.dtype), p.value);
+  });
+}
+
+void cast(const cast_args& p, Pool& pool) {
+  pool.split(p.size, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) put(p.y, i, DType(p.to), element(p.x, i, DType(p.from)));
+  });
+}
+
+}  // namespace rescunet::cpu::RESCUNET_ISA

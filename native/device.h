@@ -1,0 +1,80 @@
+// A device executes instruction lists, in order, on its own thread. Memory is named by slot numbers that TypeScript hands
+// out; only the device thread touches the slot table. A kernel that fails marks its outputs as faulty: whatever is computed
+// from them is faulty too, reading it reports the kernel, and everything else goes on.
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+#include "kernels.h"
+
+namespace rescunet {
+
+/// What a kind of hardware must be able to do. Called on the device thread only.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual void* allocate(size_t bytes) = 0;  // throws std::bad_alloc
+  virtual void release(void* p, size_t bytes) = 0;
+  virtual void run(int opcode, const void* args) = 0;
+  virtual void upload(void* to, const void* from, size_t bytes) = 0;
+  virtual void download(void* to, const void* from, size_t bytes) = 0;
+  virtual size_t reserved() const = 0;  // bytes held from the system
+};
+
+std::unique_ptr<Backend> make_cpu_backend();
+
+struct Slot {
+  char* data = nullptr;
+  size_t bytes = 0;
+  bool view = false;  // inside another slot: nothing to release
+  std::shared_ptr<const std::string> fault;
+};
+
+struct MemoryInfo { size_t bytes, peak, reserved; };
+
+class Device {
+ public:
+  explicit Device(std::unique_ptr<Backend> backend);
+  ~Device();
+
+  void submit(std::vector<double> words);
+  /// Keeps a list under a number, to be run by the replay instruction without being sent again.
+  void define(int program, std::vector<double> words);
+  void forget(int program);
+  void write(int slot, const void* data, size_t bytes);
+  /// Calls done(nullptr) or done(message) on the device thread when `to` holds the slot's bytes.
+  void read(int slot, void* to, size_t bytes, std::function<void(const std::string*)> done);
+  MemoryInfo memory() const;
+  void reset_peak();
+
+ private:
+  friend struct Reader;
+  using Task = std::function<void()>;
+  void post(Task task);
+  void loop();
+  void execute(const std::vector<double>& words);
+  Slot& slot(int index);
+  void allocate(int index, size_t bytes);
+  void free(int index);
+
+  std::unique_ptr<Backend> backend_;
+  std::vector<Slot> slots_;
+  std::unordered_map<int, std::vector<double>> programs_;
+  uint64_t executed_ = 0;  // kernels so far: the number that a failure reports
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Task> tasks_;
+  bool quit_ = false;
+  MemoryInfo memory_{};
+  std::thread thread_;
+};
+
+}  // namespace rescunet

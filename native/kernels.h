@@ -1,0 +1,45 @@
+// kernels.def, expanded: one argument struct per kernel, its decoder from the instruction stream, and the list of fields
+// that TypeScript encodes from. A struct's members are the fields in the order of the file.
+#pragma once
+#include <cstdint>
+#include "scalar.h"
+
+namespace rescunet {
+
+enum class DType : int { f32 = 0, i32 = 1, u8 = 2, bf16 = 3 };
+inline constexpr int64_t kBytes[] = {4, 4, 1, 2};
+
+struct Ints { int64_t v[6]; int64_t operator[](int i) const { return v[i]; } };
+
+#define IN(type, name) const type* name;
+#define OPT(type, name) const type* name;
+#define OUT(type, name) type* name;
+#define INOUT(type, name) type* name;
+#define INT(name) int64_t name;
+#define REAL(name) float name;
+#define INTS(name, count) Ints name;
+#define KERNEL(name, fields) struct name##_args { fields };
+#include "kernels.def"
+#undef KERNEL
+#undef IN
+#undef OPT
+#undef OUT
+#undef INOUT
+#undef INT
+#undef REAL
+#undef INTS
+
+/// Order of the kernels in kernels.def: the opcode.
+enum Opcode : int {
+#define KERNEL(name, fields) op_##name,
+#include "kernels.def"
+#undef KERNEL
+  kKernelCount
+};
+
+enum class FieldKind : uint8_t { in, opt, out, inout, integer, real, integers };
+struct Field { FieldKind kind; const char* name; int words; };
+struct KernelInfo { const char* name; const Field* fields; int field_count; int words; };
+extern const KernelInfo kKernels[kKernelCount];  // program.cc
+
+}  // namespace rescunet

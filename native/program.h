@@ -1,0 +1,54 @@
+// The instruction stream: doubles, because one typed array then carries slots, sizes and parameters alike (integers are
+// exact to 2^53). An instruction is its opcode (kernels.h), then the kernel's fields in the order of kernels.def.
+#pragma once
+#include "device.h"
+
+namespace rescunet {
+
+enum Control : int {
+  kAllocate = -1,  // slot, bytes
+  kFree = -2,      // slot
+  kView = -3,      // slot, base slot, byte offset
+  kReplay = -4,    // program number
+};
+
+struct Reader {
+  Device& device;
+  const double* word;
+  std::shared_ptr<const std::string> fault;  // of the first faulty input
+  int outputs[8];
+  int output_count = 0;
+
+  const void* input();
+  void* output();
+  int64_t integer() { return static_cast<int64_t>(*word++); }
+  float real() { return static_cast<float>(*word++); }
+  Ints integers(int count);
+};
+
+/// Room for any kernel's argument struct.
+union AnyArgs {
+  AnyArgs() {}
+#define IN(type, name) const type* name;
+#define OPT(type, name) const type* name;
+#define OUT(type, name) type* name;
+#define INOUT(type, name) type* name;
+#define INT(name) int64_t name;
+#define REAL(name) float name;
+#define INTS(name, count) Ints name;
+#define KERNEL(name, fields) name##_args name;
+#include "kernels.def"
+#undef KERNEL
+#undef IN
+#undef OPT
+#undef OUT
+#undef INOUT
+#undef INT
+#undef REAL
+#undef INTS
+};
+
+/// Reads the fields of one instruction into its argument struct.
+void decode(int opcode, Reader& reader, AnyArgs& args);
+
+}  // namespace rescunet

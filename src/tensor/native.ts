@@ -1,0 +1,51 @@
+// The compiled addon, loaded once, and the types of what it exports (native/addon.cc).
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { TypedArray } from './dtype.js';
+
+export interface Field {
+  kind: 'in' | 'opt' | 'out' | 'inout' | 'int' | 'real' | 'ints';
+  name: string;
+  words: number;
+}
+
+/** One line of native/kernels.def; its position in the table is the opcode. */
+export interface KernelInfo {
+  name: string;
+  fields: Field[];
+}
+
+interface Addon {
+  kernels(): KernelInfo[];
+  info(): { cpu: { instructionSet: string; threads: number } };
+  open(name: string): number;
+  submit(device: number, words: Float64Array, count: number): void;
+  define(device: number, program: number, words: Float64Array, count: number): void;
+  forget(device: number, program: number): void;
+  write(device: number, slot: number, data: TypedArray): void;
+  read(device: number, slot: number, to: TypedArray): Promise<TypedArray>;
+  readSync(device: number, slot: number, to: TypedArray): void;
+  memory(device: number): { bytes: number; peak: number; reserved: number };
+  resetPeak(device: number): void;
+}
+
+function load(): Addon {
+  const file = fileURLToPath(new URL('../../build/Release/rescunet.node', import.meta.url));
+  try {
+    return createRequire(import.meta.url)(file) as Addon;
+  } catch (cause) {
+    throw new Error(
+      `the native addon did not load (${file}); run \`npm rebuild @rescunet/core\` or, in a checkout, \`npm run build:native\``,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+export const addon: Addon = load();
+
+/** All kernels by opcode. */
+export const kernels: readonly KernelInfo[] = addon.kernels();
+
+export const opcodes: ReadonlyMap<string, number> = new Map(kernels.map((kernel, opcode) => [kernel.name, opcode]));

@@ -1,0 +1,7 @@
+// Every op, once. methods.ts makes each of them a method of Tensor.
+export * from './elementwise.js';
+export * from './layout.js';
+export * from './losses.js';
+export * from './matmul.js';
+export * from './reduce.js';
+export * from './softmax.js';

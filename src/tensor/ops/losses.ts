@@ -1,0 +1,68 @@
+// Losses and small compositions: no kernels of their own.
+
+import { checkDType } from '../record.js';
+import { ShapeError, sameShape, showShape } from '../shape.js';
+import { Tensor } from '../tensor.js';
+import { abs, add, div, maximum, mul, relu, softplus, sqrt, sub } from './elementwise.js';
+import { reshape, slice, takeAxis } from './layout.js';
+import { mean, sum } from './reduce.js';
+import { logSoftmax } from './softmax.js';
+
+function checkPair(op: string, x: Tensor, target: Tensor | number): void {
+  if (target instanceof Tensor && !sameShape(x.shape, target.shape)) {
+    throw new ShapeError(`${op}: x ${showShape(x.shape)} and target ${showShape(target.shape)} differ`);
+  }
+}
+
+/** Mean of |x - target| over all elements. */
+export function l1Loss(x: Tensor, target: Tensor): Tensor {
+  checkPair('l1Loss', x, target);
+  return mean(abs(sub(x, target)));
+}
+
+/** Mean of (x - target)^2 over all elements. */
+export function mseLoss(x: Tensor, target: Tensor): Tensor {
+  checkPair('mseLoss', x, target);
+  const difference = sub(x, target);
+  return mean(mul(difference, difference));
+}
+
+/** Mean of -[t log s(x) + (1 - t) log(1 - s(x))] over all elements, from logits; the target may be a number. Stable. */
+export function bceWithLogits(x: Tensor, target: Tensor | number): Tensor {
+  checkPair('bceWithLogits', x, target);
+  return mean(sub(softplus(x), mul(x, target)));
+}
+
+/** Mean over rows of -log softmax(logits)[label]: logits [rows, classes], labels i32 [rows]. */
+export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
+  checkDType('crossEntropy', 'labels', labels, 'i32');
+  if (logits.shape.length !== 2 || labels.shape.length !== 1 || labels.shape[0] !== logits.shape[0]) {
+    throw new ShapeError(
+      `crossEntropy: wants logits [rows, classes] and labels [rows], got ${showShape(logits.shape)} and ${showShape(labels.shape)}`,
+    );
+  }
+  return mul(mean(takeAxis(logSoftmax(logits), labels, 1)), -1);
+}
+
+/** x / max(||x||_2, eps) along an axis. The limit is put on the square, so that a zero vector has a gradient. */
+export function normalize(x: Tensor, { axis = -1, eps = 1e-12 }: { axis?: number; eps?: number } = {}): Tensor {
+  return div(x, sqrt(maximum(sum(mul(x, x), { axes: [axis], keepDims: true }), eps * eps)));
+}
+
+/**
+ * (w1 a + w2 b) / (w1 + w2 + eps) with w = ReLU(weight), weight [2] (paper Eq. 8; EfficientDet's fast normalised fusion).
+ */
+export function fastNormalizedFusion(
+  a: Tensor,
+  b: Tensor,
+  weight: Tensor,
+  { eps = 1e-4 }: { eps?: number } = {},
+): Tensor {
+  checkPair('fastNormalizedFusion', a, b);
+  if (weight.shape.length !== 1 || weight.shape[0] !== 2)
+    throw new ShapeError(`fastNormalizedFusion: weight must be [2], got ${showShape(weight.shape)}`);
+  const w = relu(weight);
+  const share = div(w, add(sum(w), eps)); // [2]
+  const part = (i: number) => reshape(slice(share, { start: [i], size: [1] }), []);
+  return add(mul(a, part(0)), mul(b, part(1)));
+}

@@ -1,0 +1,83 @@
+// Matrix products. matmul(a, b)^T rules keep the family closed: each derivative is a product with one factor transposed.
+import { checkDType, derive, record } from '../record.js';
+import { type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { reshape, sumTo } from './layout.js';
+
+export interface MatmulOptions {
+  /** a is stored as [..., k, m], b as [..., n, k]. */
+  transposeA?: boolean;
+  transposeB?: boolean;
+}
+
+/**
+ * c [..., m, n] = a [..., m, k] b [..., k, n]. Leading dimensions must agree, or one operand has none and is used for all.
+ * Throws ShapeError when the inner sizes or the leading dimensions differ.
+ */
+export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
+  return product('matmul', a, b, undefined, transposeA, transposeB);
+}
+
+/** x [..., in] times w [out, in] transposed, plus bias [out]: [..., out]. */
+export function linear(x: Tensor, w: Tensor, options?: Tensor | { bias?: Tensor }): Tensor {
+  const bias = options && 'shape' in options ? options : options?.bias;
+  checkDType('linear', 'x', x, 'f32');
+  const fits =
+    x.shape.length >= 1 &&
+    w.shape.length === 2 &&
+    x.shape.at(-1) === w.shape[1] &&
+    (!bias || (bias.shape.length === 1 && bias.shape[0] === w.shape[0]));
+  if (!fits) {
+    throw new ShapeError(
+      `linear: x ${showShape(x.shape)} and w ${showShape(w.shape)} (out, in)${bias ? `, bias ${showShape(bias.shape)}` : ''} do not fit`,
+    );
+  }
+  const rows = reshape(x, [sizeOf(x.shape.slice(0, -1)), w.shape[1]]); // [rows, in]
+  return reshape(product('linear', rows, w, bias, false, true), [...x.shape.slice(0, -1), w.shape[0]]);
+}
+
+function product(op: string, a: Tensor, b: Tensor, bias: Tensor | undefined, ta: boolean, tb: boolean): Tensor {
+  checkDType(op, 'a', a, 'f32');
+  checkDType(op, 'b', b, 'f32');
+  const show = `a ${showShape(a.shape)}${ta ? ' transposed' : ''}, b ${showShape(b.shape)}${tb ? ' transposed' : ''}`;
+  if (a.shape.length < 2 || b.shape.length < 2) throw new ShapeError(`${op}: wants matrices, got ${show}`);
+  const [m, k] = matrix(a.shape, ta);
+  const [inner, n] = matrix(b.shape, tb);
+  if (k !== inner) throw new ShapeError(`${op}: inner sizes ${k} and ${inner} differ (${show})`);
+  const leadA = a.shape.slice(0, -2);
+  const leadB = b.shape.slice(0, -2);
+  if (leadA.length > 0 && leadB.length > 0 && leadA.join() !== leadB.join())
+    throw new ShapeError(`${op}: leading dimensions differ (${show})`);
+  const lead = leadA.length > 0 ? leadA : leadB;
+  const [c] = record('matmul', {
+    inputs: [a, b, bias],
+    outputs: [{ shape: [...lead, m, n] }],
+    params: {
+      batch: sizeOf(lead),
+      m,
+      n,
+      k,
+      ta: Number(ta),
+      tb: Number(tb),
+      astride: leadA.length > 0 ? m * k : 0,
+      bstride: leadB.length > 0 ? k * n : 0,
+    },
+  });
+  const times = (x: Tensor, y: Tensor, transposeA: boolean, transposeB: boolean) =>
+    matmul(x, y, { transposeA, transposeB });
+  return derive(
+    op,
+    c,
+    [a, b, bias],
+    [
+      (dc) => sumTo(ta ? times(b, dc, tb, true) : times(dc, b, false, !tb), a.shape),
+      (dc) => sumTo(tb ? times(dc, a, true, ta) : times(a, dc, !ta, false), b.shape),
+      bias && ((dc) => sumTo(dc, bias.shape)),
+    ],
+  );
+}
+
+const matrix = (shape: Shape, transposed: boolean): [number, number] => {
+  const [rows, columns] = shape.slice(-2);
+  return transposed ? [columns, rows] : [rows, columns];
+};

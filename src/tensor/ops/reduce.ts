@@ -1,0 +1,95 @@
+// Sums, means, maxima along axes.
+import { checkDType, derive, record } from '../record.js';
+import { normalizeAxis, type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { mul } from './elementwise.js';
+import { expand, putAxis, reshape } from './layout.js';
+
+export interface ReduceOptions {
+  /** Axes to reduce, negative counted from the end; all when left out or null. */
+  axes?: readonly number[] | number | null;
+  /** Keep them with size 1. */
+  keepDims?: boolean;
+}
+
+function axesOf(op: string, x: Tensor, { axes }: ReduceOptions): number[] {
+  if (axes === undefined || axes === null) return x.shape.map((_, i) => i);
+  const list = (typeof axes === 'number' ? [axes] : axes).map((a) => normalizeAxis(op, a, x.shape));
+  if (new Set(list).size !== list.length)
+    throw new ShapeError(`${op}: axes [${axes}] name one axis of x ${showShape(x.shape)} twice`);
+  return list.sort((a, b) => a - b);
+}
+
+const kept = (shape: Shape, axes: readonly number[]): number[] => shape.map((n, i) => (axes.includes(i) ? 1 : n));
+const dropped = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
+
+/** Neighbouring axes are one axis to the kernels: [[first, last], ...] from the back. */
+function runs(axes: readonly number[]): [number, number][] {
+  const result: [number, number][] = [];
+  for (const axis of axes) {
+    const last = result.at(-1);
+    if (last && last[1] === axis - 1) last[1] = axis;
+    else result.push([axis, axis]);
+  }
+  return result.reverse();
+}
+
+const extents = (shape: Shape, first: number, last: number) => ({
+  outer: sizeOf(shape.slice(0, first)),
+  axis: sizeOf(shape.slice(first, last + 1)),
+  inner: sizeOf(shape.slice(last + 1)),
+});
+
+/** Sum over axes. Sums are blocked, in an order that depends on the shape alone. */
+export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
+  checkDType('sum', 'x', x, 'f32');
+  const axes = axesOf('sum', x, options);
+  let y = x;
+  for (const [first, last] of runs(axes)) {
+    const shape = y.shape.map((n, i) => (i >= first && i <= last ? 1 : n));
+    [y] = record('reduce_sum', { inputs: [y], outputs: [{ shape }], params: extents(y.shape, first, last) });
+  }
+  y = reshape(y, options.keepDims ? kept(x.shape, axes) : dropped(x.shape, axes));
+  return derive('sum', y, [x], [(dy) => expand(reshape(dy, kept(x.shape, axes)), x.shape)]);
+}
+
+/** Mean over axes. */
+export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
+  const count = sizeOf(axesOf('mean', x, options).map((i) => x.shape[i]));
+  return mul(sum(x, options), 1 / count);
+}
+
+function maximumAlong(op: string, x: Tensor, options: ReduceOptions): { value: Tensor; index: Tensor; axes: number[] } {
+  checkDType(op, 'x', x, 'f32');
+  const axes = axesOf(op, x, options);
+  const runsOf = runs(axes);
+  if (runsOf.length > 1)
+    throw new ShapeError(`${op}: axes [${axes}] of x ${showShape(x.shape)} must be neighbours; permute first`);
+  if (x.size === 0) throw new ShapeError(`${op}: x ${showShape(x.shape)} is empty`);
+  const [first, last] = runsOf[0] ?? [0, -1];
+  const shape = dropped(x.shape, axes);
+  const outputs = [{ shape }, { shape, dtype: 'i32' as const }];
+  const [value, index] = record('reduce_max', { inputs: [x], outputs, params: extents(x.shape, first, last) });
+  return { value, index, axes };
+}
+
+/** Largest element over neighbouring axes; NaN wins. The gradient goes to the first of equal maxima. */
+export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
+  const { value, index, axes } = maximumAlong('max', x, options);
+  const shape = options.keepDims ? kept(x.shape, axes) : value.shape;
+  const first = axes[0] ?? 0;
+  const flat = [...x.shape.slice(0, first), sizeOf(axes.map((i) => x.shape[i])), ...x.shape.slice(first + axes.length)];
+  const y = reshape(value, shape);
+  return derive('max', y, [x], [(dy) => reshape(putAxis(reshape(dy, value.shape), index, flat, first), x.shape)]);
+}
+
+/** Position (i32) of the largest element over neighbouring axes, counted row-major within them; the first of equals. */
+export function argmax(x: Tensor, options: ReduceOptions & { axis?: number } = {}): Tensor {
+  const { value, index, axes } = maximumAlong(
+    'argmax',
+    x,
+    options.axis === undefined ? options : { ...options, axes: [options.axis] },
+  );
+  value.dispose();
+  return options.keepDims ? reshape(index, kept(x.shape, axes)) : index;
+}

@@ -1,0 +1,110 @@
+// A program: the flat list of instructions that ops append to and a device runs. The encoding is that of
+// native/program.h: one double per word; an instruction is its opcode, then its fields in the order of native/kernels.def.
+import { kernels } from './native.js';
+
+export const ALLOCATE = -1; // slot, bytes
+export const FREE = -2; // slot
+export const VIEW = -3; // slot, base slot, byte offset
+export const REPLAY = -4; // program number
+const CONTROL_WORDS = { [ALLOCATE]: 2, [FREE]: 1, [VIEW]: 3, [REPLAY]: 1 } as const;
+const CONTROL_NAMES = { [ALLOCATE]: 'allocate', [FREE]: 'free', [VIEW]: 'view', [REPLAY]: 'replay' } as const;
+type Control = keyof typeof CONTROL_WORDS;
+
+const wordsOf = kernels.map((kernel) => kernel.fields.reduce((sum, field) => sum + field.words, 0));
+
+export class Program {
+  words = new Float64Array(1024);
+  length = 0;
+  kernelCount = 0;
+
+  /** Appends one word. */
+  push(word: number): void {
+    if (this.length === this.words.length) {
+      const grown = new Float64Array(this.length * 2);
+      grown.set(this.words);
+      this.words = grown;
+    }
+    this.words[this.length++] = word;
+  }
+
+  control(code: Control, ...operands: number[]): void {
+    this.push(code);
+    for (const operand of operands) this.push(operand);
+  }
+
+  /** Appends a kernel; slots are those of its buffers in field order, numbers come by name. */
+  kernel(opcode: number, slots: readonly number[], params: Readonly<Record<string, number | readonly number[]>>): void {
+    const { name, fields } = kernels[opcode];
+    this.push(opcode);
+    let next = 0;
+    for (const field of fields) {
+      if (field.kind === 'int' || field.kind === 'real') {
+        const value = params[field.name] ?? (field.kind === 'real' ? 0 : undefined);
+        if (typeof value !== 'number') throw new TypeError(`${name}: parameter ${field.name} is missing`);
+        this.push(value);
+      } else if (field.kind === 'ints') {
+        const value = params[field.name];
+        if (!Array.isArray(value) || value.length !== field.words)
+          throw new TypeError(`${name}: parameter ${field.name} wants ${field.words} numbers`);
+        for (const word of value) this.push(word);
+      } else {
+        this.push(slots[next++]);
+      }
+    }
+    if (next !== slots.length) throw new TypeError(`${name}: takes ${next} buffers, got ${slots.length}`);
+    this.kernelCount++;
+  }
+
+  clear(): void {
+    this.length = 0;
+    this.kernelCount = 0;
+  }
+}
+
+/** One decoded instruction; `buffers` and `numbers` by field name. */
+export interface Instruction {
+  opcode: number;
+  name: string;
+  buffers: { name: string; kind: string; slot: number; word: number }[];
+  numbers: Record<string, number | number[]>;
+  operands: number[];
+}
+
+/** Walks a list of words. `word` of a buffer is the position of its slot in the list. */
+export function* instructions(words: Float64Array, length: number): Generator<Instruction> {
+  for (let at = 0; at < length; ) {
+    const opcode = words[at++];
+    const instruction: Instruction = { opcode, name: '', buffers: [], numbers: {}, operands: [] };
+    if (opcode < 0) {
+      const count = CONTROL_WORDS[opcode as Control];
+      instruction.name = CONTROL_NAMES[opcode as Control];
+      instruction.operands = Array.from(words.subarray(at, at + count));
+      at += count;
+    } else {
+      instruction.name = kernels[opcode].name;
+      let word = at;
+      for (const field of kernels[opcode].fields) {
+        if (field.kind === 'int' || field.kind === 'real') instruction.numbers[field.name] = words[word];
+        else if (field.kind === 'ints')
+          instruction.numbers[field.name] = Array.from(words.subarray(word, word + field.words));
+        else instruction.buffers.push({ name: field.name, kind: field.kind, slot: words[word], word });
+        word += field.words;
+      }
+      at += wordsOf[opcode];
+    }
+    yield instruction;
+  }
+}
+
+/** The list as text, one instruction a line: `matmul a=#3 b=#4 c=#5 m=2 n=3 k=4`. */
+export function printProgram(words: Float64Array, length: number): string {
+  const lines: string[] = [];
+  for (const { name, buffers, numbers, operands } of instructions(words, length)) {
+    const slots = buffers.filter((b) => b.slot >= 0).map((b) => `${b.name}=#${b.slot}`);
+    const values = Object.entries(numbers).map(
+      ([key, value]) => `${key}=${Array.isArray(value) ? value.join('x') : value}`,
+    );
+    lines.push([name, ...operands.map(String), ...slots, ...values].join(' '));
+  }
+  return lines.join('\n');
+}

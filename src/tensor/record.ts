@@ -1,0 +1,133 @@
+// Recording: how an op becomes an instruction, a new tensor and a derivative.
+import { type Device, DeviceError, deviceNamed } from './device.js';
+import { bytesPerElement, type DType } from './dtype.js';
+import { kernels, opcodes } from './native.js';
+import { type Shape, ShapeError, showShape, sizeOf } from './shape.js';
+import { Storage } from './storage.js';
+import { type Gradient, Tensor, Variable } from './tensor.js';
+
+export type Params = Readonly<Record<string, number | readonly number[]>>;
+
+export interface Output {
+  shape: Shape;
+  dtype?: DType;
+}
+
+export interface Recorded {
+  /** The IN, OPT and INOUT buffers in the order of the def line; undefined for an absent OPT. */
+  inputs: readonly (Tensor | undefined)[];
+  /** The OUT buffers in their order. */
+  outputs: readonly Output[];
+  /** Numbers by name; REAL parameters default to 0. */
+  params?: Params;
+  /** One per input, from the gradient of outputs[0]; undefined where not differentiable. */
+  grads?: readonly (Gradient | undefined)[];
+  /** The op's name for messages, where it is not the kernel's. */
+  op?: string;
+  /** Needed when there are no inputs. */
+  device?: Device;
+}
+
+// Slots that a capture under way uses but does not own; it must keep them alive.
+let outside: Set<Storage> | undefined;
+
+/** Runs fn and returns the storages from outside the capture that its instructions touch. */
+export function collectOutside(fn: () => void): Set<Storage> {
+  const collected = new Set<Storage>();
+  outside = collected;
+  try {
+    fn();
+  } finally {
+    outside = undefined;
+  }
+  return collected;
+}
+
+/** A new tensor without values. */
+export function empty(shape: Shape, dtype: DType = 'f32', device: Device = deviceNamed()): Tensor {
+  return new Tensor(new Storage(device, dtype, sizeOf(shape)), shape);
+}
+
+/** Appends one instruction over existing buffers, in the field order of the def line. */
+export function emit(kernel: string, buffers: readonly (Tensor | undefined)[], params: Params = {}): void {
+  const opcode = opcodes.get(kernel);
+  if (opcode === undefined) throw new DeviceError(`there is no kernel '${kernel}'`);
+  const device = buffers.find((b) => b !== undefined)?.owner;
+  if (!device) throw new DeviceError(`${kernel}: no buffers`);
+  const slots = buffers.map((buffer) => {
+    if (!buffer) return -1;
+    const { storage } = buffer;
+    if (storage.device !== device) {
+      throw new DeviceError(
+        `${kernel}: tensors on different devices (${device.name} and ${storage.device.name}); move one with .to()`,
+      );
+    }
+    if (outside && !storage.captured) outside.add(storage);
+    return storage.slot;
+  });
+  device.program.kernel(opcode, slots, params);
+  let last = slots[0];
+  let next = 0;
+  for (const field of kernels[opcode].fields) {
+    if (field.words !== 1 || field.kind === 'int' || field.kind === 'real' || field.kind === 'ints') continue;
+    const buffer = buffers[next];
+    if (field.kind === 'inout' && buffer) buffer.version++;
+    if (field.kind === 'out' || field.kind === 'inout') last = slots[next];
+    next++;
+  }
+  device.recorded(last);
+}
+
+/** Makes y the result of an op that `gradient` can walk through. */
+export function derive(
+  op: string,
+  y: Tensor,
+  inputs: readonly (Tensor | undefined)[],
+  gradients: readonly (Gradient | undefined)[],
+): Tensor {
+  y.origin = { op, inputs, gradients, versions: inputs.map((x) => x?.version ?? 0) };
+  return y;
+}
+
+/** Runs one kernel: allocates the outputs, appends the instruction, attaches the derivative to outputs[0]. */
+export function record(kernel: string, { inputs, outputs, params, grads, op, device }: Recorded): Tensor[] {
+  const place = inputs.find((x) => x !== undefined)?.owner ?? device ?? deviceNamed();
+  const made = outputs.map(({ shape, dtype }) => empty(shape, dtype ?? 'f32', place));
+  const opcode = opcodes.get(kernel);
+  const fields = opcode === undefined ? [] : kernels[opcode].fields;
+  let nextInput = 0;
+  let nextOutput = 0;
+  const buffers: (Tensor | undefined)[] = [];
+  for (const { kind } of fields) {
+    if (kind === 'out') buffers.push(made[nextOutput++]);
+    else if (kind === 'in' || kind === 'opt' || kind === 'inout') buffers.push(inputs[nextInput++]);
+  }
+  emit(kernel, buffers, params);
+  if (grads) derive(op ?? kernel, made[0], inputs, grads);
+  return made;
+}
+
+/** Throws ShapeError unless x holds that type. */
+export function checkDType(op: string, name: string, x: Tensor, dtype: DType): void {
+  if (!(x instanceof Tensor)) throw new ShapeError(`${op}: ${name} is not a tensor`);
+  if (x.dtype !== dtype)
+    throw new ShapeError(`${op}: ${name} ${showShape(x.shape)} is ${x.dtype}, wants ${dtype}; use cast`);
+}
+
+/** A tensor over the same memory with another shape. The caller sees to it that sizes agree. */
+export function share(x: Tensor, shape: Shape): Tensor {
+  return new Tensor(x.storage.retain(), shape);
+}
+
+/** A variable that starts as a copy of x. Inside `capture` it throws DeviceError: its memory must outlive the step. */
+export function variable(x: Tensor): Variable {
+  if (x.owner.capturing) throw new DeviceError('variable: create variables before the captured step');
+  const v = new Variable(new Storage(x.owner, x.dtype, x.size), x.shape);
+  v.assign(x);
+  return v;
+}
+
+Variable.prototype.copyFrom = function (this: Variable, x: Tensor): void {
+  emit('copy', [x, this], { size: this.size, width: bytesPerElement(this.dtype) });
+  this.version++; // the def line says OUT, so emit does not count it
+};

@@ -1,0 +1,12 @@
+// All case files, and the reference device made of their kernels.
+import { registerReference } from '../reference.js';
+import type { Case } from './case.js';
+import elementwise from './elementwise.js';
+import layout from './layout.js';
+import losses from './losses.js';
+import matmul from './matmul.js';
+import random from './random.js';
+
+export const cases: Record<string, Case> = { elementwise, layout, losses, matmul, random };
+
+export const reference = registerReference(Object.assign({}, ...Object.values(cases).map((c) => c.kernels)));

@@ -1,0 +1,43 @@
+import { ones } from '../../src/tensor/create.js';
+import * as ops from '../../src/tensor/ops/losses.js';
+import { between, type Case, indicesBelow } from './case.js';
+
+const cases: Case = {
+  kernels: {}, // compositions
+  samples: [
+    {
+      name: 'l1Loss',
+      inputs: { x: between(1, 2, [3, 5]), y: between(-2, 0, [3, 5]) },
+      run: (t) => ops.l1Loss(t.x, t.y),
+    },
+    { name: 'mseLoss', inputs: { x: [3, 5], y: [3, 5] }, run: (t) => ops.mseLoss(t.x, t.y) },
+    { name: 'bceWithLogits', inputs: { x: [3, 5], y: between(0, 1, [3, 5]) }, run: (t) => ops.bceWithLogits(t.x, t.y) },
+    { name: 'bceWithLogits against a number', inputs: { x: [3, 5] }, run: (t) => ops.bceWithLogits(t.x, 1) },
+    {
+      name: 'crossEntropy',
+      inputs: { x: [5, 7], labels: indicesBelow(7, [5]) },
+      run: (t) => ops.crossEntropy(t.x, t.labels),
+    },
+    { name: 'normalize', inputs: { x: [3, 5, 4] }, run: (t) => ops.normalize(t.x, { axis: 1 }) },
+    {
+      name: 'fastNormalizedFusion',
+      inputs: { a: [2, 3, 5], b: [2, 3, 5], w: between(0.5, 1.5, [2]) },
+      run: (t) => ops.fastNormalizedFusion(t.a, t.b, t.w),
+    },
+  ],
+  errors: [
+    { name: 'l1Loss', run: () => ops.l1Loss(ones([2]), ones([3])), message: 'l1Loss: x [2] and target [3] differ' },
+    {
+      name: 'crossEntropy',
+      run: () => ops.crossEntropy(ones([2, 3]), ones([3], { dtype: 'i32' })),
+      message: 'crossEntropy: wants logits [rows, classes] and labels [rows], got [2,3] and [3]',
+    },
+    {
+      name: 'fastNormalizedFusion',
+      run: () => ops.fastNormalizedFusion(ones([2]), ones([2]), ones([3])),
+      message: 'fastNormalizedFusion: weight must be [2], got [3]',
+    },
+  ],
+};
+
+export default cases;

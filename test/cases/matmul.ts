@@ -1,0 +1,68 @@
+import { ones } from '../../src/tensor/create.js';
+import { linear, matmul } from '../../src/tensor/ops/matmul.js';
+import type { Case, Sample } from './case.js';
+
+const product = (name: string, a: number[], b: number[], options = {}): Sample => ({
+  name,
+  inputs: { a, b },
+  run: (t) => matmul(t.a, t.b, options),
+});
+
+const cases: Case = {
+  kernels: {
+    matmul({ a, b, bias, c }, { batch, m, n, k, ta, tb, astride, bstride }) {
+      for (let q = 0; q < batch; q++)
+        for (let i = 0; i < m; i++)
+          for (let j = 0; j < n; j++) {
+            let sum = bias ? bias[j] : 0;
+            for (let l = 0; l < k; l++)
+              sum += a[q * astride + (ta ? l * m + i : i * k + l)] * b[q * bstride + (tb ? j * k + l : l * n + j)];
+            c[(q * m + i) * n + j] = sum;
+          }
+    },
+  },
+  samples: [
+    { ...product('square', [64, 64], [64, 64]), flops: 2 * 64 ** 3 },
+    product('ragged', [7, 13], [13, 5]),
+    product('one element', [1, 1], [1, 1]),
+    product('long sum', [3, 1031], [1031, 9]),
+    product('wide', [5, 3], [3, 211]),
+    product('first transposed', [13, 7], [13, 5], { transposeA: true }),
+    product('second transposed', [7, 13], [5, 13], { transposeB: true }),
+    product('both transposed', [13, 7], [5, 13], { transposeA: true, transposeB: true }),
+    product('batched', [2, 3, 4, 5], [2, 3, 5, 6]),
+    product('batched against one matrix', [3, 4, 5], [5, 6]),
+    product('one matrix against batched', [4, 5], [3, 5, 6], {}),
+    { name: 'linear', inputs: { x: [2, 3, 17], w: [11, 17], bias: [11] }, run: (t) => linear(t.x, t.w, t.bias) },
+    { name: 'linear without bias', inputs: { x: [4, 9], w: [33, 9] }, run: (t) => linear(t.x, t.w) },
+  ],
+  errors: [
+    {
+      name: 'inner sizes',
+      run: () => matmul(ones([2, 3]), ones([4, 5])),
+      message: 'matmul: inner sizes 3 and 4 differ (a [2,3], b [4,5])',
+    },
+    {
+      name: 'vector',
+      run: () => matmul(ones([3]), ones([3, 5])),
+      message: 'matmul: wants matrices, got a [3], b [3,5]',
+    },
+    {
+      name: 'leading',
+      run: () => matmul(ones([2, 3, 4]), ones([3, 4, 5])),
+      message: 'matmul: leading dimensions differ (a [2,3,4], b [3,4,5])',
+    },
+    {
+      name: 'linear',
+      run: () => linear(ones([2, 3]), ones([4, 5])),
+      message: 'linear: x [2,3] and w [4,5] (out, in) do not fit',
+    },
+    {
+      name: 'dtype',
+      run: () => matmul(ones([2, 3], { dtype: 'i32' }), ones([3, 5])),
+      message: 'matmul: a [2,3] is i32, wants f32; use cast',
+    },
+  ],
+};
+
+export default cases;

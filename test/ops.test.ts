@@ -1,0 +1,173 @@
+// Every sample of every case: derivatives against central differences in float64, each device against the reference, and the
+// texts of the errors.
+import { describe, expect, it } from 'vitest';
+import '../src/tensor/index.js';
+import { tensor } from '../src/tensor/create.js';
+import { gradient } from '../src/tensor/gradient.js';
+import { add, mul } from '../src/tensor/ops/elementwise.js';
+import { sum } from '../src/tensor/ops/reduce.js';
+import { ShapeError } from '../src/tensor/shape.js';
+import type { Tensor } from '../src/tensor/tensor.js';
+import type { Sample } from './cases/case.js';
+import { cases } from './cases/index.js';
+
+type Values = Record<string, Float64Array>;
+
+/** A small seeded generator (mulberry32), so that a failure repeats. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const seedOf = (text: string): number => [...text].reduce((h, c) => (Math.imul(h, 31) + c.charCodeAt(0)) | 0, 7);
+
+function normal(random: () => number): number {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}
+
+const shapeOf = (sample: Sample, name: string): readonly number[] => {
+  const input = sample.inputs[name];
+  return 'shape' in input ? input.shape : input;
+};
+
+/** The sample's inputs, rounded to f32 so that every device starts from the same numbers. */
+function draw(sample: Sample, random: () => number): Values {
+  return Object.fromEntries(
+    Object.entries(sample.inputs).map(([name, input]) => {
+      const value = 'value' in input ? input.value : normal;
+      const size = shapeOf(sample, name).reduce((a, b) => a * b, 1);
+      return [name, Float64Array.from({ length: size }, () => Math.fround(value(random)))];
+    }),
+  );
+}
+
+function place(sample: Sample, values: Values, device: string): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(sample.inputs).map(([name, input]) => {
+      const dtype = 'dtype' in input ? input.dtype : 'f32';
+      return [name, tensor(values[name], { shape: shapeOf(sample, name), dtype, device })];
+    }),
+  );
+}
+
+const targetsOf = (sample: Sample): string[] => [
+  ...(sample.differentiable ?? Object.keys(sample.inputs).filter((name) => !('dtype' in sample.inputs[name]))),
+];
+
+/** The output and, with a cotangent, the gradients of sum(output * cotangent). */
+function evaluate(sample: Sample, values: Values, device: string, cotangentSeed: number) {
+  const inputs = place(sample, values, device);
+  const y = sample.run(inputs);
+  const random = randomFrom(cotangentSeed);
+  const cotangent = Float64Array.from({ length: y.size }, () => Math.fround(normal(random)));
+  const names = targetsOf(sample);
+  const loss =
+    y.dtype === 'f32' && names.length > 0 ? sum(mul(y, tensor(cotangent, { shape: y.shape, device }))) : undefined;
+  const gradients = loss ? gradient(loss, Object.fromEntries(names.map((name) => [name, inputs[name]]))) : {};
+  return { inputs, y, loss, gradients };
+}
+
+function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
+  expect(actual.length, what).toBe(expected.length);
+  let scale = 0;
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    scale = Math.max(scale, Math.abs(expected[i]));
+    const difference = Math.abs(actual[i] - expected[i]);
+    if (!(difference <= worst)) worst = difference; // NaN stays
+  }
+  expect(worst, `${what}: largest difference against magnitude ${scale}`).toBeLessThanOrEqual(
+    tolerance * Math.max(scale, 1e-30),
+  );
+}
+
+const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
+  let total = 0;
+  for (let i = 0; i < a.length; i++) total += a[i] * b[i];
+  return total;
+};
+
+/** d/dt f(values + t direction) at 0 by the five-point rule. */
+function directional(f: (values: Values) => number, values: Values, direction: Values, h: number): number {
+  const at = (t: number) =>
+    f(
+      Object.fromEntries(
+        Object.entries(values).map(([name, v]) => [
+          name,
+          direction[name] ? v.map((x, i) => x + t * direction[name][i]) : v,
+        ]),
+      ),
+    );
+  return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+}
+
+describe.each(Object.entries(cases))('%s', (stem, { samples, errors }) => {
+  for (const sample of samples) {
+    const seed = seedOf(`${stem} ${sample.name}`);
+    const names = targetsOf(sample);
+
+    it(`${sample.name}: cpu agrees with the float64 reference`, () => {
+      const values = draw(sample, randomFrom(seed));
+      const expected = evaluate(sample, values, 'reference', seed + 1);
+      const actual = evaluate(sample, values, 'cpu', seed + 1);
+      const tolerance = sample.tolerance ?? 1e-5;
+      expectClose(actual.y.dataSync(), expected.y.dataSync(), tolerance, 'output');
+      for (const [name, dx] of Object.entries(expected.gradients)) {
+        expectClose(actual.gradients[name].dataSync(), dx.dataSync(), tolerance, `gradient of ${name}`);
+      }
+    });
+
+    if (names.length === 0) continue;
+
+    it(`${sample.name}: gradients agree with differences`, () => {
+      const values = draw(sample, randomFrom(seed));
+      const random = randomFrom(seed + 2);
+      const direction = Object.fromEntries(names.map((name) => [name, values[name].map(() => normal(random))]));
+      const { gradients, loss } = evaluate(sample, values, 'reference', seed + 1);
+      const analytic = names.reduce((total, name) => total + dot(gradients[name].dataSync(), direction[name]), 0);
+      const numeric = directional(
+        (v) => (evaluate(sample, v, 'reference', seed + 1).loss as Tensor).dataSync()[0],
+        values,
+        direction,
+        1e-4,
+      );
+      const scale = Math.max(Math.abs(analytic), Math.abs((loss as Tensor).dataSync()[0]), 1e-3);
+      expect(Math.abs(analytic - numeric) / scale).toBeLessThanOrEqual(1e-8);
+    });
+
+    if (sample.second === false) continue;
+
+    it(`${sample.name}: gradients of gradients agree with differences`, () => {
+      const values = draw(sample, randomFrom(seed));
+      const random = randomFrom(seed + 3);
+      const direction = Object.fromEntries(names.map((name) => [name, values[name].map(() => normal(random))]));
+      const weights = Object.fromEntries(names.map((name) => [name, values[name].map(() => normal(random))]));
+      // h(x) = sum of weights * gradient: a scalar whose own gradient is checked.
+      const weighted = (v: Values) => {
+        const { inputs, gradients } = evaluate(sample, v, 'reference', seed + 1);
+        const terms = names.map((name) =>
+          sum(mul(gradients[name], tensor(weights[name], { shape: shapeOf(sample, name), device: 'reference' }))),
+        );
+        return { inputs, h: terms.reduce((a, b) => add(a, b)) };
+      };
+      const { inputs, h } = weighted(values);
+      const second = gradient(h, Object.fromEntries(names.map((name) => [name, inputs[name]])));
+      const analytic = names.reduce((total, name) => total + dot(second[name].dataSync(), direction[name]), 0);
+      const numeric = directional((v) => weighted(v).h.dataSync()[0], values, direction, 1e-4);
+      const scale = Math.max(Math.abs(analytic), Math.abs(h.dataSync()[0]), 1e-3);
+      expect(Math.abs(analytic - numeric) / scale).toBeLessThanOrEqual(1e-7);
+    });
+  }
+
+  for (const { name, run, message } of errors) {
+    it(`refuses: ${name}`, () => {
+      expect(run).toThrow(ShapeError);
+      expect(run).toThrow(message);
+    });
+  }
+});
