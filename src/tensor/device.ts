@@ -99,6 +99,19 @@ export class Device {
     }
   }
 
+  /** Runs fn as if no capture were under way: for state that every replay shares. */
+  outsideCapture<T>(fn: () => T): T {
+    const { program, capturing } = this;
+    this.program = this.own;
+    this.capturing = false;
+    try {
+      return fn();
+    } finally {
+      this.program = program;
+      this.capturing = capturing;
+    }
+  }
+
   define(words: Float64Array): number {
     this.flush();
     this.backend.define(this.nextProgram, words, words.length);

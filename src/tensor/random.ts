@@ -21,7 +21,7 @@ const keyOf = (seed: number): Int32Array => Int32Array.of(seed >>> 0, Math.floor
 function stateOf(device: Device): Variable {
   let state = states.get(device);
   if (!state) {
-    state = variable(tensor(keyOf(globalSeed), { dtype: 'i32', device: device.name }));
+    state = device.outsideCapture(() => variable(tensor(keyOf(globalSeed), { dtype: 'i32', device: device.name })));
     states.set(device, state);
   }
   return state;

@@ -6,7 +6,9 @@ import layout from './layout.js';
 import losses from './losses.js';
 import matmul from './matmul.js';
 import random from './random.js';
+import reduce from './reduce.js';
+import softmax from './softmax.js';
 
-export const cases: Record<string, Case> = { elementwise, layout, losses, matmul, random };
+export const cases: Record<string, Case> = { elementwise, layout, losses, matmul, random, reduce, softmax };
 
 export const reference = registerReference(Object.assign({}, ...Object.values(cases).map((c) => c.kernels)));
