@@ -38,7 +38,11 @@ const one = (name: string, x: Input, run: (x: Tensor) => Tensor, second = true):
 });
 
 type Binary = (x: Tensor, y: Tensor) => Tensor;
-const pairs = (name: string, f: Binary, make: (shape: number[]) => Input = (shape) => shape): Sample[] =>
+type Make = (shape: number[]) => Input;
+/** Whole numbers, and whole numbers and a half: never closer than 0.5. */
+const whole: Make = (shape) => ({ shape, value: (random) => Math.floor(random() * 7) });
+const halves: Make = (shape) => ({ shape, value: (random) => Math.floor(random() * 7) + 0.5 });
+const pairs = (name: string, f: Binary, make: Make = (shape) => shape, makeSecond: Make = make): Sample[] =>
   [
     [
       [3, 5, 7],
@@ -59,7 +63,11 @@ const pairs = (name: string, f: Binary, make: (shape: number[]) => Input = (shap
     ],
     [[], [4]],
     [[1037], [1037]],
-  ].map(([x, y]) => ({ name: `${name} [${x}] [${y}]`, inputs: { x: make(x), y: make(y) }, run: (t) => f(t.x, t.y) }));
+  ].map(([x, y]) => ({
+    name: `${name} [${x}] [${y}]`,
+    inputs: { x: make(x), y: makeSecond(y) },
+    run: (t) => f(t.x, t.y),
+  }));
 
 const cases: Case = {
   kernels: {
@@ -101,8 +109,8 @@ const cases: Case = {
     ...pairs('mul', ops.mul),
     ...pairs('div', ops.div, awayFromZero),
     ...pairs('pow', ops.pow, (shape) => between(0.3, 2, shape)),
-    ...pairs('maximum', ops.maximum),
-    ...pairs('minimum', ops.minimum),
+    ...pairs('maximum', ops.maximum, whole, halves),
+    ...pairs('minimum', ops.minimum, whole, halves),
     one('number on the right', [5], (x) => ops.sub(x, 2.5)),
     one('number on the left', kinked, (x) => ops.div(2, x)),
     one('square by pow', kinked, (x) => ops.pow(x, 2)),
