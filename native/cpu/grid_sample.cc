@@ -26,6 +26,7 @@ inline Tap tap(float v, int64_t size, bool border) {
     slope = v > 0 && v < float(size - 1) ? 1 : 0;
     v = v < 0 ? 0 : v > float(size - 1) ? float(size - 1) : v;
   } else {
+    slope = v >= -1 && v < float(size) ? 1 : 0;
     v = v < -1 ? -1 : v > float(size) ? float(size) : v;
   }
   float low = std::floor(v);

@@ -167,7 +167,8 @@ void solve(const Level* levels, int count, Four* f, Four* p, float tolerance, in
   apply(l, f, l.r);
   for (int64_t k = first; k < last; ++k) l.b[k] -= l.r[k];
   Sums size = dot(l, l.b, l.b);
-  for (int c = 0; c < 4; ++c) goal.of[c] = double(tolerance) * double(tolerance) * (goal.of[c] > 0 ? goal.of[c] : size.of[c]);
+  for (int c = 0; c < 4; ++c)
+    goal.of[c] = double(tolerance) * double(tolerance) * (goal.of[c] > 0 ? goal.of[c] : size.of[c]);
   Sums rz{};
   for (int64_t iteration = 0; iteration < iterations; ++iteration) {
     bool done = true;
