@@ -9,6 +9,13 @@ export interface HostTensor {
   data: ArrayLike<number>;
 }
 
+/** What `toTensors` gives to a writer. */
+export interface ModelTensor extends HostTensor {
+  dtype: 'f32' | 'i32';
+  shape: number[];
+  data: Float32Array | Int32Array;
+}
+
 /** Names of the plain layout that `fromTensors` reads and `toTensors` writes. */
 export const FACE_MODEL_TENSORS = [
   'mean',
@@ -210,9 +217,9 @@ export class MorphableModel {
   }
 
   /** The plain layout of `fromTensors`; `identity` and `expression` may be stored as f16, the rest should stay f32 / i32. */
-  toTensors(): { tensors: Record<string, HostTensor>; metadata: Record<string, string> } {
+  toTensors(): { tensors: Record<string, ModelTensor>; metadata: Record<string, string> } {
     const n = this.vertexCount;
-    const tensors: Record<string, HostTensor> = {
+    const tensors: Record<string, ModelTensor> = {
       mean: { dtype: 'f32', shape: [n, 3], data: this.mean },
       identity: { dtype: 'f32', shape: [this.identityCount, n, 3], data: this.identity },
       identity_std: { dtype: 'f32', shape: [this.identityCount], data: this.identityStd },
