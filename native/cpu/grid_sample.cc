@@ -55,6 +55,10 @@ void grid_sample(const grid_sample_args& a, Pool& pool) {
         for (int64_t j = 0; j < a.c; ++j) y[j] = std::numeric_limits<float>::quiet_NaN();
         continue;
       }
+      if (!a.border && !(gx > -1 && gy > -1 && gx < float(a.w) && gy < float(a.h))) {
+        for (int64_t j = 0; j < a.c; ++j) y[j] = 0;
+        continue;
+      }
       Tap tx = tap(gx, a.w, a.border), ty = tap(gy, a.h, a.border);
       const float *r0 = a.x + ty.i[0] * a.w * a.c, *r1 = a.x + ty.i[1] * a.w * a.c;
       const float *p00 = r0 + tx.i[0] * a.c, *p01 = r0 + tx.i[1] * a.c, *p10 = r1 + tx.i[0] * a.c,

@@ -11,6 +11,9 @@ export const showShape = (shape: Shape): string => `[${shape.join(',')}]`;
 
 export const sizeOf = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
 
+/** The next multiple of `step`. */
+export const roundUp = (n: number, step: number): number => Math.ceil(n / step) * step;
+
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, i) => n === b[i]);
 }

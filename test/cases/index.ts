@@ -1,27 +1,35 @@
 // All case files, and the reference device made of their kernels.
 import { registerReference } from '../reference.js';
+import batchNorm from './batch_norm.js';
 import type { Case } from './case.js';
+import conv2d from './conv2d.js';
 import elementwise from './elementwise.js';
 import gridSample from './grid_sample.js';
 import layout from './layout.js';
 import losses from './losses.js';
 import matmul from './matmul.js';
 import poisson from './poisson.js';
+import pool2d from './pool2d.js';
 import random from './random.js';
 import rasterize from './rasterize.js';
 import reduce from './reduce.js';
+import resize from './resize.js';
 import softmax from './softmax.js';
 
 export const cases: Record<string, Case> = {
+  batchNorm,
+  conv2d,
   elementwise,
   gridSample,
   layout,
   losses,
   matmul,
   poisson,
+  pool2d,
   random,
   rasterize,
   reduce,
+  resize,
   softmax,
 };
 

@@ -1,6 +1,6 @@
 // Matrix products. matmul(a, b)^T rules keep the family closed: each derivative is a product with one factor transposed.
 import { checkDType, derive, record } from '../record.js';
-import { type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
+import { roundUp, type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { reshape, sumTo } from './layout.js';
 
@@ -49,9 +49,9 @@ function product(op: string, a: Tensor, b: Tensor, bias: Tensor | undefined, ta:
   if (leadA.length > 0 && leadB.length > 0 && leadA.join() !== leadB.join())
     throw new ShapeError(`${op}: leading dimensions differ (${show})`);
   const lead = leadA.length > 0 ? leadA : leadB;
-  const [c] = record('matmul', {
+  const [c, scratch] = record('matmul', {
     inputs: [a, b, bias],
-    outputs: [{ shape: [...lead, m, n] }],
+    outputs: [{ shape: [...lead, m, n] }, { shape: [k * roundUp(n, 64) + (ta ? m * k : 0)] }],
     params: {
       batch: sizeOf(lead),
       m,
@@ -63,6 +63,7 @@ function product(op: string, a: Tensor, b: Tensor, bias: Tensor | undefined, ta:
       bstride: leadB.length > 0 ? k * n : 0,
     },
   });
+  scratch.dispose();
   const times = (x: Tensor, y: Tensor, transposeA: boolean, transposeB: boolean) =>
     matmul(x, y, { transposeA, transposeB });
   return derive(

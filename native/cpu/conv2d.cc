@@ -1,0 +1,148 @@
+// Convolution and its input gradient as one problem: a product of gathered rows with packed weights, without im2col. A row of
+// the product is an output position; its A row is the list of source pixels under the kernel's taps, read where they lie.
+// The input gradient of a strided convolution falls into one dense problem per parity of the position.
+#include "depthwise.h"
+#include "tile.h"
+
+namespace rescunet::cpu::RESCUNET_ISA {
+
+static constexpr int64_t kTiles = 8, kTaps = 32, kMaxTaps = 1024, kThin = 256;
+
+// rows (n, a, b), a < h, b < w:
+// y[n, a ysy + yoy, b ysx + yox, :] = bias + sum over taps t of x[n, a xsy + ty[t], b xsx + tx[t], :] weights[t]
+struct Gathered {
+  const float* x;
+  int64_t xh, xw, xpixel, c;  // source size, floats from pixel to pixel, channels of the sum
+  float* y;
+  int64_t yh, yw, ypixel, columns;
+  int64_t n, h, w, xsy, xsx, ysy, ysx, yoy, yox;
+  int64_t taps;
+  int32_t ty[kMaxTaps], tx[kMaxTaps];
+  const float* panels;  // [panel][tap][c][kWidth]
+  const float* bias;
+
+  int64_t rows() const { return n * h * w; }
+
+  const float* source(int64_t row, int64_t tap) const {
+    int64_t iy = row / w % h * xsy + ty[tap], ix = row % w * xsx + tx[tap];
+    return iy < 0 || iy >= xh || ix < 0 || ix >= xw ? nullptr : x + ((row / w / h * xh + iy) * xw + ix) * xpixel;
+  }
+  float* target(int64_t row) const { return y + ((row / w / h * yh + row / w % h * ysy + yoy) * yw + row % w * ysx + yox) * ypixel; }
+};
+
+// Rows [m0, m0 + count) of the product for panels [p0, p1).
+static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t p0, int64_t p1) {
+  Spare spare;
+  const int64_t tiles = (count + kRows - 1) / kRows;
+  float* out[kTiles * kRows];
+  for (int64_t i = 0; i < tiles * kRows; i++) out[i] = i < count ? g.target(m0 + i) : nullptr;
+
+  const auto run = [&](const float* const* rows, int64_t groups, int64_t depth, int64_t tap, int64_t c0, bool first) {
+    for (int64_t p = p0; p < p1; p++) {
+      alignas(64) float bias[kWidth] = {};
+      const int64_t columns = std::min<int64_t>(kWidth, g.columns - p * kWidth);
+      if (g.bias) std::memcpy(bias, g.bias + p * kWidth, columns * sizeof(float));
+      const float* panel = g.panels + ((p * g.taps + tap) * g.c + c0) * kWidth;
+      for (int64_t t = 0; t < tiles; t++) {
+        float* to[kRows];
+        for (int i = 0; i < kRows; i++) to[i] = out[t * kRows + i] ? out[t * kRows + i] + p * kWidth : spare.written;
+        tile_rows(rows + t * groups * kRows, groups, depth, panel, {to, columns, first, g.bias ? bias : nullptr});
+      }
+    }
+  };
+
+  if (g.c < kLanes && g.taps > 1 && g.taps * g.c <= kThin) {  // thin source: a few floats per tap, so copy the rows together
+    const int64_t depth = g.taps * g.c;
+    alignas(64) float copied[kTiles * kRows * kThin];
+    const float* rows[kTiles * kRows];
+    for (int64_t i = 0; i < tiles * kRows; i++) {
+      float* to = copied + i * depth;
+      rows[i] = to;
+      for (int64_t t = 0; t < g.taps; t++, to += g.c) {
+        const float* from = i < count ? g.source(m0 + i, t) : nullptr;
+        for (int64_t c = 0; c < g.c; c++) to[c] = from ? from[c] : 0.f;
+      }
+    }
+    return run(rows, 1, depth, 0, 0, true);
+  }
+
+  const float* rows[kTiles * kTaps * kRows];
+  const int64_t together = std::clamp<int64_t>(kDepth / g.c, 1, kTaps);  // taps in one pass
+  for (int64_t tap = 0; tap < g.taps; tap += together) {
+    const int64_t groups = std::min(together, g.taps - tap);
+    for (int64_t c0 = 0; c0 < g.c; c0 += kDepth) {
+      for (int64_t t = 0; t < tiles; t++)
+        for (int64_t q = 0; q < groups; q++)
+          for (int64_t i = 0; i < kRows; i++) {
+            int64_t row = t * kRows + i;
+            const float* from = row < count ? g.source(m0 + row, tap + q) : nullptr;
+            rows[(t * groups + q) * kRows + i] = from ? from + c0 : Spare::zeros();
+          }
+      run(rows, groups, std::min(kDepth, g.c - c0), tap, c0, tap == 0 && c0 == 0);
+    }
+  }
+}
+
+static void gathered_product(const Gathered& g, Pool& pool) {
+  const int64_t block = kTiles * kRows, blocks = (g.rows() + block - 1) / block, panels = panels_of(g.columns);
+  const int64_t groups = std::min(panels, std::max<int64_t>(1, (15 + blocks) / std::max<int64_t>(blocks, 1)));  // enough chunks for many threads
+  if (g.taps == 0)  // positions that no tap reaches
+    return pool.split(g.rows(), 1024, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; row++)
+        for (int64_t j = 0; j < g.columns; j++) g.target(row)[j] = g.bias ? g.bias[j] : 0.f;
+    });
+  pool.run(blocks * groups, [&](int64_t chunk) {
+    const int64_t m0 = chunk / groups * block, p = chunk % groups;
+    block_of_rows(g, m0, std::min(block, g.rows() - m0), p * panels / groups, (p + 1) * panels / groups);
+  });
+}
+
+void conv2d(const conv2d_args& p, Pool& pool) {
+  const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, taps = p.kh * p.kw;
+  if (icg == 1 && ocg == 1) return depthwise(p, pool);
+  for (int64_t group = 0; group < p.groups; group++) {
+    const float* w = p.w + group * ocg * taps * icg;
+    pool.run(panels_of(ocg) * taps, [&](int64_t chunk) {  // w [oc][tap][ic] -> [panel][tap][ic][kWidth]
+      const int64_t panel = chunk / taps, tap = chunk % taps;
+      float* to = p.scratch + chunk * icg * kWidth;
+      for (int64_t c = 0; c < icg; c++)
+        for (int64_t j = 0; j < kWidth; j++) {
+          int64_t o = panel * kWidth + j;
+          to[c * kWidth + j] = o < ocg ? w[(o * taps + tap) * icg + c] : 0.f;
+        }
+    });
+    Gathered g{p.x + group * icg, p.ih, p.iw, p.ic, icg, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
+               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, p.scratch, p.bias ? p.bias + group * ocg : nullptr};
+    for (int64_t t = 0; t < taps; t++) g.ty[t] = int32_t(t / p.kw * p.dh - p.ph), g.tx[t] = int32_t(t % p.kw * p.dw - p.pw);
+    gathered_product(g, pool);
+  }
+}
+
+void conv2d_input(const conv2d_input_args& p, Pool& pool) {
+  const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, taps = p.kh * p.kw;
+  if (icg == 1 && ocg == 1) return depthwise_input(p, pool);
+  for (int64_t group = 0; group < p.groups; group++) {
+    const float* w = p.w + group * ocg * taps * icg;
+    for (int64_t parity = 0; parity < p.sh * p.sw; parity++) {
+      const int64_t qy = parity / p.sw, qx = parity % p.sw;
+      if (qy >= p.ih || qx >= p.iw) continue;
+      Gathered g{p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.x + group * icg, p.ih, p.iw, p.ic, icg, p.n, (p.ih - qy + p.sh - 1) / p.sh,
+                 (p.iw - qx + p.sw - 1) / p.sw, 1, 1, p.sh, p.sw, qy, qx, 0, {}, {}, p.scratch, p.bias ? p.bias + group * icg : nullptr};
+      int32_t kernel[kMaxTaps];  // the taps that reach this parity
+      for (int64_t t = 0; t < taps; t++) {
+        const int64_t y = qy + p.ph - t / p.kw * p.dh, x = qx + p.pw - t % p.kw * p.dw;
+        if (y % p.sh || x % p.sw) continue;
+        kernel[g.taps] = int32_t(t), g.ty[g.taps] = int32_t(y / p.sh), g.tx[g.taps] = int32_t(x / p.sw), g.taps++;
+      }
+      pool.run(panels_of(icg) * g.taps, [&](int64_t chunk) {  // w [oc][tap][ic] -> [panel][tap][oc][kWidth]
+        const int64_t panel = chunk / g.taps, tap = kernel[chunk % g.taps], columns = std::min<int64_t>(kWidth, icg - panel * kWidth);
+        float* to = p.scratch + chunk * ocg * kWidth;
+        for (int64_t o = 0; o < ocg; o++)
+          for (int64_t j = 0; j < kWidth; j++) to[o * kWidth + j] = j < columns ? w[(o * taps + tap) * icg + panel * kWidth + j] : 0.f;
+      });
+      gathered_product(g, pool);
+    }
+  }
+}
+
+}  // namespace rescunet::cpu::RESCUNET_ISA

@@ -1,0 +1,88 @@
+// The register tile that every matrix product and convolution is made of: kRows x kWidth sums in registers, fed by rows of A
+// (as they lie, by pointer) and a panel of B packed as [k][kWidth]. Sums of a few hundred terms are added up in memory, which
+// halves the rounding of one long sum.
+#pragma once
+#include <algorithm>
+#include "kernels.h"
+
+namespace rescunet::cpu::RESCUNET_ISA {
+
+inline constexpr int kRows = kLanes == 16 ? 8 : 6, kVectors = 2, kWidth = kVectors * kLanes;
+inline constexpr int64_t kDepth = 512;  // terms per pass: a panel of B then stays in L1 or just beyond
+
+static inline int64_t panels_of(int64_t n) { return (n + kWidth - 1) / kWidth; }
+
+// Where a tile's sums go: one pointer per row; columns [0, columns) are real. `first` starts from the bias, else adds.
+struct Target {
+  float* const* rows;
+  int64_t columns;
+  bool first;
+  const float* bias;  // of this panel, or null
+};
+
+using Sums = Vec[kRows][kVectors];
+
+static inline __attribute__((always_inline)) void finish(Sums& sums, const Target& t) {
+  if (t.columns == kWidth) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; i++)
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; j++) {
+        float* y = t.rows[i] + j * kLanes;
+        Vec s = sums[i][j];
+        if (!t.first) s += load(y);
+        else if (t.bias) s += load(t.bias + j * kLanes);
+        store(y, s);
+      }
+    return;
+  }
+  float spilled[kRows][kWidth];
+  for (int i = 0; i < kRows; i++) {
+    for (int j = 0; j < kVectors; j++) store(spilled[i] + j * kLanes, sums[i][j]);
+    float* y = t.rows[i];
+    for (int64_t j = 0; j < t.columns; j++) y[j] = spilled[i][j] + (!t.first ? y[j] : t.bias ? t.bias[j] : 0.f);
+  }
+}
+
+// One step of the sum: sums += a_i * b, a_i = element k of row i.
+#define RESCUNET_STEP(element)                                  \
+  {                                                             \
+    Vec v[kVectors];                                            \
+    _Pragma("GCC unroll 2") for (int j = 0; j < kVectors; j++) v[j] = load(b + j * kLanes); \
+    _Pragma("GCC unroll 8") for (int i = 0; i < kRows; i++) {   \
+      Vec s = splat(element);                                   \
+      _Pragma("GCC unroll 2") for (int j = 0; j < kVectors; j++) sums[i][j] += s * v[j]; \
+    }                                                           \
+    b += kWidth;                                                \
+  }
+
+// A as `groups` of kRows row pointers with `depth` neighbouring elements each.
+static __attribute__((noinline, unused)) void tile_rows(const float* const* a, int64_t groups, int64_t depth, const float* b, const Target& t) {
+  Sums sums = {};
+  for (int64_t g = 0; g < groups; g++, a += kRows) {
+    const float* row[kRows];
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; i++) row[i] = a[i];
+    for (int64_t k = 0; k < depth; k++) RESCUNET_STEP(row[i][k])
+  }
+  finish(sums, t);
+}
+
+// A transposed: element k of row i at a[k * stride + i].
+static __attribute__((noinline, unused)) void tile_columns(const float* a, int64_t stride, int64_t depth, const float* b, const Target& t) {
+  Sums sums = {};
+  for (int64_t k = 0; k < depth; k++, a += stride) RESCUNET_STEP(a[i])
+  finish(sums, t);
+}
+#undef RESCUNET_STEP
+
+// Rows past the end of a matrix read zeros and write where nobody looks.
+struct Spare {
+  alignas(64) float written[kWidth];
+  static const float* zeros() {
+    alignas(64) static const float row[kDepth] = {};
+    return row;
+  }
+};
+
+}  // namespace rescunet::cpu::RESCUNET_ISA

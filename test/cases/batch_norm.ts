@@ -1,0 +1,118 @@
+import { ones, zeros } from '../../src/tensor/create.js';
+import { batchNorm } from '../../src/tensor/ops/batch_norm.js';
+import { variable } from '../../src/tensor/record.js';
+import { between, type Case, type Sample } from './case.js';
+
+const sample = (name: string, shape: number[], training: boolean, rest: Partial<Sample> = {}): Sample => {
+  const c = [shape[shape.length - 1]];
+  return {
+    name,
+    inputs: { x: shape, weight: c, bias: c, mean: c, variance: between(0.5, 2, c) },
+    differentiable: ['x', 'weight', 'bias'],
+    run: ({ x, weight, bias, mean, variance }) =>
+      batchNorm(x, { weight, bias, runningMean: variable(mean), runningVar: variable(variance), training }),
+    ...rest,
+  };
+};
+
+const parameters = (c: number) => ({
+  weight: ones([c]),
+  bias: zeros([c]),
+  runningMean: zeros([c]),
+  runningVar: ones([c]),
+});
+
+const cases: Case = {
+  kernels: {
+    batch_norm_stats({ x, mean, variance }, { rows, c }) {
+      for (let j = 0; j < c; j++) {
+        let sum = 0;
+        for (let i = 0; i < rows; i++) sum += x[i * c + j];
+        mean[j] = sum / rows;
+        let squares = 0;
+        for (let i = 0; i < rows; i++) squares += (x[i * c + j] - mean[j]) ** 2;
+        variance[j] = squares / rows;
+      }
+    },
+    batch_norm_apply({ x, mean, variance, weight, bias, y }, { rows, c, eps }) {
+      for (let i = 0; i < rows * c; i++) {
+        const j = i % c;
+        y[i] = ((x[i] - mean[j]) / Math.sqrt(variance[j] + eps)) * weight[j] + bias[j];
+      }
+    },
+    batch_norm_grad({ x, mean, variance, weight, dy, dx, dweight, dbias }, { rows, c, eps }) {
+      for (let j = 0; j < c; j++) {
+        const inverse = 1 / Math.sqrt(variance[j] + eps);
+        const xhat = (i: number) => (x[i * c + j] - mean[j]) * inverse;
+        dweight[j] = 0;
+        dbias[j] = 0;
+        for (let i = 0; i < rows; i++) {
+          dweight[j] += dy[i * c + j] * xhat(i);
+          dbias[j] += dy[i * c + j];
+        }
+        for (let i = 0; i < rows; i++) {
+          dx[i * c + j] = weight[j] * inverse * (dy[i * c + j] - dbias[j] / rows - (xhat(i) * dweight[j]) / rows);
+        }
+      }
+    },
+    lerp({ v, x }, { size, t, scale }) {
+      for (let i = 0; i < size; i++) v[i] += t * (scale * x[i] - v[i]);
+    },
+  },
+  samples: [
+    sample('training', [3, 5, 4, 7], true),
+    sample('training, many channels', [11, 131], true),
+    sample('training, many rows', [1031, 3], true),
+    sample('training, large mean', [700, 5], true, {
+      inputs: { ...sample('', [700, 5], true).inputs, x: between(999, 1001, [700, 5]) },
+      tolerance: 2e-4, // the inputs' own rounding is 6e-5 of their spread
+      second: false,
+    }),
+    sample('evaluation', [3, 5, 4, 7], false),
+    sample('evaluation, one row', [1, 67], false),
+    {
+      name: 'running mean',
+      inputs: { x: [2, 3, 5] },
+      differentiable: [],
+      run: ({ x }) => {
+        const runningMean = variable(zeros([5], { device: x.device }));
+        const p = {
+          weight: ones([5], { device: x.device }),
+          bias: zeros([5], { device: x.device }),
+          runningVar: ones([5], { device: x.device }),
+        };
+        batchNorm(x, { ...p, runningMean, training: true });
+        return runningMean;
+      },
+    },
+    {
+      name: 'running variance',
+      inputs: { x: [2, 3, 5] },
+      differentiable: [],
+      run: ({ x }) => {
+        const runningVar = variable(ones([5], { device: x.device }));
+        const p = {
+          weight: ones([5], { device: x.device }),
+          bias: zeros([5], { device: x.device }),
+          runningMean: zeros([5], { device: x.device }),
+        };
+        batchNorm(x, { ...p, runningVar, training: true, momentum: 0.3 });
+        return runningVar;
+      },
+    },
+  ],
+  errors: [
+    {
+      name: 'channels',
+      run: () => batchNorm(ones([2, 3]), parameters(4)),
+      message: 'batchNorm: weight must be [3] for x [2,3], got [4]',
+    },
+    {
+      name: 'one row',
+      run: () => batchNorm(ones([1, 1, 1, 3]), { ...parameters(3), training: true }),
+      message: 'batchNorm: training needs more than one value per channel, x is [1,1,1,3]',
+    },
+  ],
+};
+
+export default cases;

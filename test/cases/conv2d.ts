@@ -1,0 +1,150 @@
+import { ones } from '../../src/tensor/create.js';
+import { type ConvOptions, type ConvTransposeOptions, conv2d, convTranspose2d } from '../../src/tensor/ops/conv2d.js';
+import type { Case, Sample } from './case.js';
+
+type Numbers = Record<string, number>;
+
+/** Calls visit(x, w, y) for every product of the convolution's definition. */
+function products(p: Numbers, visit: (x: number, w: number, y: number) => void): void {
+  const [icg, ocg] = [p.ic / p.groups, p.oc / p.groups];
+  for (let n = 0; n < p.n; n++)
+    for (let oy = 0; oy < p.oh; oy++)
+      for (let ox = 0; ox < p.ow; ox++)
+        for (let o = 0; o < p.oc; o++)
+          for (let ky = 0; ky < p.kh; ky++)
+            for (let kx = 0; kx < p.kw; kx++) {
+              const [iy, ix] = [oy * p.sh - p.ph + ky * p.dh, ox * p.sw - p.pw + kx * p.dw];
+              if (iy < 0 || iy >= p.ih || ix < 0 || ix >= p.iw) continue;
+              const first = Math.floor(o / ocg) * icg;
+              for (let c = 0; c < icg; c++) {
+                visit(
+                  ((n * p.ih + iy) * p.iw + ix) * p.ic + first + c,
+                  ((o * p.kh + ky) * p.kw + kx) * icg + c,
+                  ((n * p.oh + oy) * p.ow + ox) * p.oc + o,
+                );
+              }
+            }
+}
+
+const start = (to: Float64Array, size: number, bias: Float64Array | undefined, channels: number): void => {
+  for (let i = 0; i < size; i++) to[i] = bias ? bias[i % channels] : 0;
+};
+
+const conv = (
+  name: string,
+  x: number[],
+  w: number[],
+  { bias, ...options }: Omit<ConvOptions, 'bias'> & { bias?: boolean } = {},
+): Sample => ({
+  name,
+  inputs: { x, w, ...(bias ? { bias: [w[0]] } : {}) },
+  run: (t) => conv2d(t.x, t.w, { bias: t.bias, ...options }),
+  flops: 2 * w.reduce((a, b) => a * b, 1) * x[0] * x[1] * x[2],
+});
+
+const transposed = (
+  name: string,
+  x: number[],
+  w: number[],
+  { bias, ...options }: Omit<ConvTransposeOptions, 'bias'> & { bias?: number } = {},
+): Sample => ({
+  name,
+  inputs: { x, w, ...(bias ? { bias: [bias] } : {}) },
+  run: (t) => convTranspose2d(t.x, t.w, { bias: t.bias, ...options }),
+});
+
+const cases: Case = {
+  kernels: {
+    conv2d({ x, w, bias, y }, p) {
+      start(y, p.n * p.oh * p.ow * p.oc, bias, p.oc);
+      products(p, (i, j, k) => {
+        y[k] += x[i] * w[j];
+      });
+    },
+    conv2d_input({ y, w, bias, x }, p) {
+      start(x, p.n * p.ih * p.iw * p.ic, bias, p.ic);
+      products(p, (i, j, k) => {
+        x[i] += y[k] * w[j];
+      });
+    },
+    conv2d_weight({ x, y, w }, p) {
+      start(w, (p.oc * p.kh * p.kw * p.ic) / p.groups, undefined, 1);
+      products(p, (i, j, k) => {
+        w[j] += x[i] * y[k];
+      });
+    },
+  },
+  samples: [
+    conv('3x3', [2, 5, 6, 3], [4, 3, 3, 3], { padding: 1, bias: true }),
+    conv('3x3, ragged', [1, 7, 5, 19], [37, 3, 3, 19], { padding: 1 }),
+    conv('3x3 stride 2', [1, 9, 8, 5], [7, 3, 3, 5], { padding: 1, stride: 2, bias: true }),
+    conv('1x1', [2, 5, 5, 17], [33, 1, 1, 17], { bias: true }),
+    conv('1x1 stride 2', [1, 7, 7, 6], [5, 1, 1, 6], { stride: 2 }),
+    conv('7x7 stride 2', [1, 17, 15, 3], [10, 7, 7, 3], { padding: 3, stride: 2 }),
+    conv('4x4 stride 2', [1, 10, 12, 6], [9, 4, 4, 6], { padding: 1, stride: 2, bias: true }),
+    conv('4x4 stride 1', [1, 6, 7, 5], [1, 4, 4, 5], { padding: 1 }),
+    conv('1x7', [1, 5, 9, 4], [6, 1, 7, 4], { padding: [0, 3] }),
+    conv('7x1', [1, 9, 5, 4], [6, 7, 1, 4], { padding: [3, 0] }),
+    conv('stride 3 by 2, no padding', [1, 11, 10, 3], [5, 2, 3, 3], { stride: [3, 2] }),
+    conv('stride beyond the kernel', [1, 9, 9, 3], [4, 2, 2, 3], { stride: 4, bias: true }),
+    conv('dilated', [1, 9, 10, 5], [7, 3, 3, 5], { padding: 2, dilation: 2 }),
+    conv('dilated and strided', [1, 13, 12, 3], [5, 3, 2, 3], { padding: [2, 1], dilation: [2, 3], stride: 2 }),
+    conv('two groups', [1, 6, 5, 6], [8, 3, 3, 3], { padding: 1, groups: 2, bias: true }),
+    conv('depthwise', [2, 7, 6, 19], [19, 3, 3, 1], { padding: 1, groups: 19, bias: true }),
+    conv('depthwise stride 2', [1, 8, 9, 5], [5, 3, 3, 1], { padding: 1, stride: 2, groups: 5 }),
+    conv('depthwise with two filters a channel', [1, 6, 6, 3], [6, 3, 3, 1], { padding: 1, groups: 3 }),
+    conv('deep', [1, 3, 3, 577], [5, 3, 3, 577], { padding: 1 }),
+    conv('kernel as large as the input', [2, 4, 5, 6], [3, 4, 5, 6], {}),
+    transposed('transposed 4x4 stride 2', [1, 4, 5, 6], [3, 4, 4, 6], { stride: 2, padding: 1, bias: 3 }),
+    transposed('transposed 3x3 stride 2, output padding', [2, 4, 5, 3], [4, 3, 3, 3], {
+      stride: 2,
+      padding: 1,
+      outputPadding: 1,
+    }),
+    transposed('transposed, two groups', [1, 4, 3, 6], [2, 3, 3, 6], { stride: 2, groups: 2, bias: 4 }),
+  ],
+  errors: [
+    {
+      name: 'channels',
+      run: () => conv2d(ones([1, 5, 5, 3]), ones([8, 3, 3, 4])),
+      message: 'conv2d: x has 3 channels, w expects 4 (x [1,5,5,3], w [8,3,3,4])',
+    },
+    {
+      name: 'rank',
+      run: () => conv2d(ones([5, 5, 3]), ones([8, 3, 3, 3])),
+      message: 'conv2d: x must be [n,h,w,c], got [5,5,3]',
+    },
+    {
+      name: 'kernel',
+      run: () => conv2d(ones([1, 3, 3, 2]), ones([4, 5, 3, 2])),
+      message: 'conv2d: kernel [5,3] is larger than the padded input [3,3] (x [1,3,3,2], w [4,5,3,2])',
+    },
+    {
+      name: 'groups',
+      run: () => conv2d(ones([1, 3, 3, 4]), ones([4, 1, 1, 2]), { groups: 3 }),
+      message: 'conv2d: 4 input channels do not divide into 3 groups (x [1,3,3,4], w [4,1,1,2])',
+    },
+    {
+      name: 'bias',
+      run: () => conv2d(ones([1, 3, 3, 2]), ones([4, 1, 1, 2]), { bias: ones([3]) }),
+      message: 'conv2d: bias must be [4], got [3]',
+    },
+    {
+      name: 'stride',
+      run: () => conv2d(ones([1, 3, 3, 2]), ones([4, 1, 1, 2]), { stride: 0 }),
+      message: 'conv2d: stride must be a whole number >= 1, or [h, w] of such, got 0',
+    },
+    {
+      name: 'transposed channels',
+      run: () => convTranspose2d(ones([1, 3, 3, 2]), ones([4, 2, 2, 3])),
+      message: 'convTranspose2d: x has 2 channels, w expects 3 (x [1,3,3,2], w [4,2,2,3])',
+    },
+    {
+      name: 'output padding',
+      run: () => convTranspose2d(ones([1, 3, 3, 2]), ones([4, 2, 2, 2]), { outputPadding: 1 }),
+      message: 'convTranspose2d: outputPadding [1,1] must be less than stride [1,1]',
+    },
+  ],
+};
+
+export default cases;
