@@ -14,10 +14,11 @@ export function gaussian(x: number, s: number): number {
 
 /** Anisotropic Gaussian centred at (cx, cy); `turn` rotates its first axis counter-clockwise, in degrees. */
 export function bump(x: number, y: number, cx: number, cy: number, sx: number, sy: number, turn = 0): number {
-  const c = Math.cos((turn * Math.PI) / 180);
-  const s = Math.sin((turn * Math.PI) / 180);
   const dx = x - cx;
   const dy = y - cy;
+  if (turn === 0) return Math.exp(-0.5 * ((dx * dx) / (sx * sx) + (dy * dy) / (sy * sy)));
+  const c = Math.cos((turn * Math.PI) / 180);
+  const s = Math.sin((turn * Math.PI) / 180);
   const a = (c * dx + s * dy) / sx;
   const b = (c * dy - s * dx) / sy;
   return Math.exp(-0.5 * (a * a + b * b));

@@ -118,7 +118,7 @@ export function skullRadius(theta: number, y: number): number {
 
 function neckRadius(theta: number, y: number): number {
   // An ellipse about (0, centre): the ray from the axis meets it at the positive root.
-  const rx = 55 + 0.0006 * (y + 125) ** 2;
+  const rx = 52.5 + 0.0006 * (y + 125) ** 2;
   const rz = 52;
   const centre = -19 + 0.12 * (y + 150);
   const s = Math.sin(theta) / rx;

@@ -17,7 +17,7 @@ export interface Template {
 }
 
 /** Palpebral fissure on the featureless head: centre and corners at y = 0; the lids are curves over |x|. */
-export const EYE = { x: 31, inner: 16.5, outer: 46, upper: 5.6, lower: -4.6 };
+export const EYE = { x: 31, inner: 16.5, outer: 46, upper: 5.1, lower: -4.4 };
 /** Lips: corner, edges of the red at the middle, and where they meet. */
 export const MOUTH = { corner: 26, top: -56.5, upper: -63.6, line: -64, lower: -64.4, bottom: -73.5 };
 
