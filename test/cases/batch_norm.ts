@@ -101,6 +101,11 @@ const cases: Case = {
       },
     },
   ],
+  benchmarks: [
+    sample('training 64 @128', [1, 128, 128, 64], true),
+    sample('training 256 @64', [1, 64, 64, 256], true),
+    sample('evaluation 256 @64', [1, 64, 64, 256], false),
+  ],
   errors: [
     {
       name: 'channels',

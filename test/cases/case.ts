@@ -19,7 +19,7 @@ export interface Sample {
   tolerance?: number;
   /** Gradients of gradients are checked too, unless false. */
   second?: boolean;
-  /** Floating-point operations of one run, for the benchmark. */
+  /** Floating-point operations of one run, for the benchmark; where absent it counts the bytes of inputs and output. */
   flops?: number;
 }
 
@@ -33,6 +33,8 @@ export interface ErrorSample {
 export interface Case {
   kernels: Record<string, ReferenceKernel>;
   samples: Sample[];
+  /** Sizes of real work (the generator's layers at width 64), timed by `npm run bench` and run by nothing else. */
+  benchmarks?: Sample[];
   errors: ErrorSample[];
 }
 

@@ -139,6 +139,12 @@ const cases: Case = {
     { name: 'greater', inputs: { x: [6], y: [6] }, run: (t) => ops.greater(t.x, t.y), differentiable: [] },
     { name: 'equal', inputs: { x: between(0, 1, [6]) }, run: (t) => ops.equal(t.x, t.x), differentiable: [] },
   ],
+  benchmarks: [
+    { name: 'relu 64 @128', inputs: { x: [1, 128, 128, 64] }, run: (t) => ops.relu(t.x) },
+    { name: 'sigmoid 256 @64', inputs: { x: [1, 64, 64, 256] }, run: (t) => ops.sigmoid(t.x) },
+    { name: 'add 256 @64', inputs: { x: [1, 64, 64, 256], y: [1, 64, 64, 256] }, run: (t) => ops.add(t.x, t.y) },
+    { name: 'mul by a map', inputs: { x: [1, 64, 64, 256], y: [1, 64, 64, 1] }, run: (t) => ops.mul(t.x, t.y) },
+  ],
   errors: [
     {
       name: 'broadcast',

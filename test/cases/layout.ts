@@ -125,6 +125,14 @@ const cases: Case = {
       differentiable: [],
     },
   ],
+  benchmarks: [
+    {
+      name: 'concat 192 @128',
+      inputs: { x: [1, 128, 128, 128], y: [1, 128, 128, 64] },
+      run: (t) => ops.concat([t.x, t.y]),
+    },
+    { name: 'permute to NCHW 64 @128', inputs: { x: [1, 128, 128, 64] }, run: (t) => ops.permute(t.x, [0, 3, 1, 2]) },
+  ],
   errors: [
     {
       name: 'reshape',

@@ -25,6 +25,13 @@ const cases: Case = {
       run: (t) => ops.fastNormalizedFusion(t.a, t.b, t.w),
     },
   ],
+  benchmarks: [
+    {
+      name: 'l1Loss 256x256x3',
+      inputs: { x: [1, 256, 256, 3], y: [1, 256, 256, 3] },
+      run: (t) => ops.l1Loss(t.x, t.y),
+    },
+  ],
   errors: [
     { name: 'l1Loss', run: () => ops.l1Loss(ones([2]), ones([3])), message: 'l1Loss: x [2] and target [3] differ' },
     {

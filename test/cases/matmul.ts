@@ -36,6 +36,10 @@ const cases: Case = {
     { name: 'linear', inputs: { x: [2, 3, 17], w: [11, 17], bias: [11] }, run: (t) => linear(t.x, t.w, t.bias) },
     { name: 'linear without bias', inputs: { x: [4, 9], w: [33, 9] }, run: (t) => linear(t.x, t.w) },
   ],
+  benchmarks: [
+    { ...product('1024', [1024, 1024], [1024, 1024]), flops: 2 * 1024 ** 3 },
+    { ...product('tall', [4096, 256], [256, 64]), flops: 2 * 4096 * 256 * 64 },
+  ],
   errors: [
     {
       name: 'inner sizes',

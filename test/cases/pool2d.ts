@@ -75,6 +75,13 @@ const cases: Case = {
     ...each('avgPool2d', ops.avgPool2d),
     { name: 'globalAvgPool2d', inputs: { x: [2, 5, 3, 7] }, run: (t) => ops.globalAvgPool2d(t.x) },
   ],
+  benchmarks: [
+    {
+      name: 'maxPool2d 3 s2 64 @128',
+      inputs: { x: [1, 128, 128, 64] },
+      run: (t) => ops.maxPool2d(t.x, { kernelSize: 3, stride: 2, padding: 1 }),
+    },
+  ],
   errors: [
     {
       name: 'rank',

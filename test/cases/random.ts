@@ -61,6 +61,7 @@ const cases: Case = {
       tolerance: 1e-5,
     },
   ],
+  benchmarks: [{ name: 'randn 1M', inputs: { x: [1] }, run: () => randn([1 << 20]), differentiable: [] }],
   errors: [
     { name: 'shape', run: () => rand([2, -1]), message: 'rand: a shape is a list of whole numbers >= 0, got [2,-1]' },
   ],

@@ -38,6 +38,11 @@ const cases: Case = {
     { name: 'max of the last two', inputs: { x: [3, 5, 7] }, run: (t) => ops.max(t.x, { axes: [1, 2] }) },
     { name: 'argmax', inputs: { x: [3, 5, 7] }, run: (t) => ops.argmax(t.x, { axes: [1] }), differentiable: [] },
   ],
+  benchmarks: [
+    { name: 'sum of all', inputs: { x: [1, 128, 128, 64] }, run: (t) => ops.sum(t.x) },
+    { name: 'sum of pixels', inputs: { x: [1, 128, 128, 64] }, run: (t) => ops.sum(t.x, { axes: [0, 1, 2] }) },
+    { name: 'max of channels', inputs: { x: [1, 128, 128, 64] }, run: (t) => ops.max(t.x, { axes: [-1] }) },
+  ],
   errors: [
     { name: 'axis', run: () => ops.sum(ones([2, 3]), { axes: [2] }), message: 'sum: axis 2 is outside x [2,3]' },
     {

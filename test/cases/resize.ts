@@ -58,6 +58,10 @@ const cases: Case = {
     sample([1, 1, 1, 3], { size: [4, 6], mode: 'bilinear' }),
     sample([1, 2, 31, 5], { size: [37, 3], mode: 'bilinear' }),
   ],
+  benchmarks: [
+    { ...sample([1, 64, 64, 128], { size: [128, 128], mode: 'nearest' }), name: 'nearest x2 128 @64' },
+    { ...sample([1, 128, 128, 64], { size: [256, 256], mode: 'bilinear' }), name: 'bilinear x2 64 @128' },
+  ],
   errors: [
     {
       name: 'rank',

@@ -31,6 +31,7 @@ const cases: Case = {
       second: false,
     },
   ],
+  benchmarks: [{ name: 'softmax 1000', inputs: { x: [256, 1000] }, run: (t) => ops.softmax(t.x) }],
   errors: [
     { name: 'axis', run: () => ops.softmax(ones([2]), { axis: 1 }), message: 'softmax: axis 1 is outside x [2]' },
   ],
