@@ -111,11 +111,11 @@ export function drawAppearance(seed: number): Appearance {
     browDensity: random.uniform(0.6, 1),
     browLift: [0.7 * random.truncated(2), 0.7 * random.truncated(2)],
     makeUp,
-    moles: Array.from({ length: 1 + random.below(6) }, () => ({
+    moles: Array.from({ length: 1 + random.below(5) }, () => ({
       x: random.uniform(-55, 55),
       y: random.uniform(-95, 45),
-      radius: random.uniform(0.7, 1.9),
-      darkness: random.uniform(0.35, 0.85),
+      radius: 0.6 + 1.2 * random.uniform() ** 2,
+      darkness: random.uniform(0.25, 0.75),
     })),
   };
 }

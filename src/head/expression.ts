@@ -17,8 +17,8 @@ function mandible(p: TemplatePoint): number {
   const cut = Math.sqrt(Math.max(0, 1 - (p.ax / MOUTH.corner) ** 2));
   const near = smoothstep(line + 0.25, line - 0.25, p.y);
   const w = cut * near + (1 - cut) * smoothstep(line + 22, line - 26, p.y);
-  const neck = smoothstep(-150, -112, p.y);
-  return w * neck * smoothstep(96, 60, p.degrees);
+  const neck = smoothstep(-152, -108, p.y);
+  return w * neck * smoothstep(108, 52, p.degrees);
 }
 
 const jawOpen: Movement = (p, w) => {
@@ -37,30 +37,33 @@ const jawOpen: Movement = (p, w) => {
 /** Moving the jaw to the subject's left. */
 const jawLeft: Movement = (p, w) => [6 * w * mandible(p), 0, 0];
 
-const onSide = (side: number, p: TemplatePoint) =>
-  side > 0 ? smoothstep(-7, 7, p.x) : smoothstep(7, -7, p.x);
+const onSide = (side: number, p: TemplatePoint) => (side > 0 ? smoothstep(-7, 7, p.x) : smoothstep(7, -7, p.x));
 
-const smile = (side: number): Movement => (p, w) => {
-  const k = w * onSide(side, p);
-  if (k === 0) return [0, 0, 0];
-  const corner = bump(p.ax, p.y, MOUTH.corner + 1, -64, 11, 9);
-  const stretch = smoothstep(0, MOUTH.corner, p.ax) * bump(p.ax, p.y, 20, -65, 14, 10);
-  const cheek = bump(p.ax, p.y, 38, -32, 12, 11);
-  const fold = bump(p.ax, p.y, 31, -50, 3.5, 9, -18);
-  const lower = bump(p.ax, p.y, EYE.x + 3, -8, 13, 3.5);
-  return [
-    p.side * k * (4.2 * corner + 2.6 * stretch + 1.2 * cheek),
-    k * (5.6 * corner + 2.4 * cheek + 1.3 * lower),
-    k * (-3.4 * corner - 2 * stretch + 3.2 * cheek - 1.4 * fold),
-  ];
-};
+const smile =
+  (side: number): Movement =>
+  (p, w) => {
+    const k = w * onSide(side, p);
+    if (k === 0) return [0, 0, 0];
+    const corner = bump(p.ax, p.y, MOUTH.corner + 1, -64, 11, 9);
+    const stretch = smoothstep(0, MOUTH.corner, p.ax) * bump(p.ax, p.y, 20, -65, 14, 10);
+    const cheek = bump(p.ax, p.y, 38, -32, 12, 11);
+    const fold = bump(p.ax, p.y, 31, -50, 3.5, 9, -18);
+    const lower = bump(p.ax, p.y, EYE.x + 3, -8, 13, 3.5);
+    return [
+      p.side * k * (4.2 * corner + 2.6 * stretch + 1.2 * cheek),
+      k * (5.6 * corner + 2.4 * cheek + 1.3 * lower),
+      k * (-3.4 * corner - 2 * stretch + 3.2 * cheek - 1.4 * fold),
+    ];
+  };
 
-const frown = (side: number): Movement => (p, w) => {
-  const k = w * onSide(side, p);
-  const corner = bump(p.ax, p.y, MOUTH.corner + 1, -66, 9, 9);
-  const chin = bump(p.ax, p.y, 10, -93, 12, 8);
-  return [p.side * k * 0.8 * corner, k * (-4.6 * corner + 1.4 * chin), k * (-0.8 * corner + 1.1 * chin)];
-};
+const frown =
+  (side: number): Movement =>
+  (p, w) => {
+    const k = w * onSide(side, p);
+    const corner = bump(p.ax, p.y, MOUTH.corner + 1, -66, 9, 9);
+    const chin = bump(p.ax, p.y, 10, -93, 12, 8);
+    return [p.side * k * 0.8 * corner, k * (-4.6 * corner + 1.4 * chin), k * (-0.8 * corner + 1.1 * chin)];
+  };
 
 const stretch: Movement = (p, w) => {
   const k = w * smoothstep(0, MOUTH.corner, p.ax) * bump(p.ax, p.y, 25, -66, 14, 10);
@@ -81,21 +84,25 @@ const press: Movement = (p, w) => {
 };
 
 /** Lips apart with the jaw closed; the sign moves the upper lip up or the lower lip down. */
-const lipApart = (upper: boolean): Movement => (p, w) => {
-  const { line } = lipCurves(p.ax);
-  const off = upper ? p.y - line : line - p.y;
-  const k = w * smoothstep(-0.2, 0.3, off) * gaussian(Math.max(0, off), 8) * smoothstep(25, 8, p.ax);
-  return [0, (upper ? 2.6 : -3) * k, -0.4 * k];
-};
+const lipApart =
+  (upper: boolean): Movement =>
+  (p, w) => {
+    const { line } = lipCurves(p.ax);
+    const off = upper ? p.y - line : line - p.y;
+    const k = w * smoothstep(-0.2, 0.3, off) * gaussian(Math.max(0, off), 8) * smoothstep(25, 8, p.ax);
+    return [0, (upper ? 2.6 : -3) * k, -0.4 * k];
+  };
 
-const sneer = (side: number): Movement => (p, w) => {
-  const k = w * onSide(side, p);
-  const { line } = lipCurves(p.ax);
-  const wing = bump(p.ax, p.y, 14, -35, 6, 8);
-  const lip = bump(p.ax, p.y, 14, -54, 9, 9) * smoothstep(line, line + 0.6, p.y);
-  const bridge = bump(p.ax, p.y, 10, 2, 6, 9);
-  return [p.side * k * 0.7 * wing, k * (2.6 * wing + 3 * lip + 0.6 * bridge), k * (0.5 * wing + 0.4 * bridge)];
-};
+const sneer =
+  (side: number): Movement =>
+  (p, w) => {
+    const k = w * onSide(side, p);
+    const { line } = lipCurves(p.ax);
+    const wing = bump(p.ax, p.y, 14, -35, 6, 8);
+    const lip = bump(p.ax, p.y, 14, -54, 9, 9) * smoothstep(line, line + 0.6, p.y);
+    const bridge = bump(p.ax, p.y, 10, 2, 6, 9);
+    return [p.side * k * 0.7 * wing, k * (2.6 * wing + 3 * lip + 0.6 * bridge), k * (0.5 * wing + 0.4 * bridge)];
+  };
 
 const puff: Movement = (p, w) => {
   const d = w * (8 * bump(p.degrees, p.y, 36, -58, 13, 16) + 2 * bump(p.ax, p.y, 0, -66, 20, 12));
@@ -109,10 +116,12 @@ const browInnerUp: Movement = (p, w) => {
   return [0, 5.4 * k, 0.8 * k];
 };
 
-const browOuterUp = (side: number): Movement => (p, w) => {
-  const k = w * onSide(side, p) * bump(p.ax, p.y, 40, 20, 14, 10);
-  return [0, 5.2 * k, 0.4 * k];
-};
+const browOuterUp =
+  (side: number): Movement =>
+  (p, w) => {
+    const k = w * onSide(side, p) * bump(p.ax, p.y, 40, 20, 14, 10);
+    return [0, 5.2 * k, 0.4 * k];
+  };
 
 const browDown: Movement = (p, w) => {
   const k = w * bump(p.ax, p.y, 17, 17, 13, 8);
@@ -121,25 +130,27 @@ const browDown: Movement = (p, w) => {
 };
 
 /** Upper lid: weight 1 closes it over the eyeball, -0.3 opens it wide. */
-const blink = (side: number): Movement => (p, w) => {
-  if (p.side !== side || p.y > 22 || p.y < -16 || p.ax < EYE.inner - 4 || p.ax > EYE.outer + 5) return [0, 0, 0];
-  const upper = lidMargin(p.ax, EYE.upper);
-  const lower = lidMargin(p.ax, EYE.lower);
-  const travel = w * Math.max(0, upper - lower - 0.3) * smoothstep(EYE.inner - 4, EYE.inner + 1, p.ax);
-  const target = lower + 0.15;
-  if (p.y >= upper - 0.05) {
-    const k = gaussian(p.y - upper, 6.5) * smoothstep(22, 14, p.y);
-    const dy = -travel * k;
-    return [0, dy, slide(p.ax, p.y, dy) * smoothstep(9, 3, p.y - upper)];
-  }
-  if (p.y > lower) {
-    const dy = w * (target - p.y) * 0.97;
-    // What was eyeball goes behind the lid that arrives.
-    return [0, dy, slide(p.ax, p.y, dy) + 1.5 * Math.max(0, w)];
-  }
-  const squeeze = 0.8 * w * gaussian(p.y - lower, 4) * smoothstep(-16, -12, p.y);
-  return [0, squeeze, slide(p.ax, p.y, squeeze)];
-};
+const blink =
+  (side: number): Movement =>
+  (p, w) => {
+    if (p.side !== side || p.y > 22 || p.y < -16 || p.ax < EYE.inner - 4 || p.ax > EYE.outer + 5) return [0, 0, 0];
+    const upper = lidMargin(p.ax, EYE.upper);
+    const lower = lidMargin(p.ax, EYE.lower);
+    const travel = w * Math.max(0, upper - lower - 0.3) * smoothstep(EYE.inner - 4, EYE.inner + 1, p.ax);
+    const target = lower + 0.15;
+    if (p.y >= upper - 0.05) {
+      const k = gaussian(p.y - upper, 6.5) * smoothstep(22, 14, p.y);
+      const dy = -travel * k;
+      return [0, dy, slide(p.ax, p.y, dy) * smoothstep(9, 3, p.y - upper)];
+    }
+    if (p.y > lower) {
+      const dy = w * (target - p.y) * 0.97;
+      // What was eyeball goes behind the lid that arrives.
+      return [0, dy, slide(p.ax, p.y, dy) + 1.5 * Math.max(0, w)];
+    }
+    const squeeze = 0.8 * w * gaussian(p.y - lower, 4) * smoothstep(-16, -12, p.y);
+    return [0, squeeze, slide(p.ax, p.y, squeeze)];
+  };
 
 /** Change of the eyeball's depth when a point on it moves by dy. */
 function slide(ax: number, y: number, dy: number): number {

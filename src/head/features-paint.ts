@@ -34,16 +34,26 @@ function oneEye(eye: EyeLayout, look: Appearance, index: number): Painter {
     let colour = beneath;
     // Crease and shade of the upper lid, the wet edge of the lower.
     const fade = smoothstep(5, 0, beyond);
-    colour = mix(colour, mix(look.skin, [70, 36, 34], 0.5), 0.34 * gaussian(above - 4.6, 0.9) * fade * smoothstep(0, 0.3, along + 0.15));
-    colour = mix(colour, [96, 60, 66], 0.3 * look.makeUp * smoothstep(6, 0.5, above) * smoothstep(-0.5, 0.5, above) * fade);
+    colour = mix(
+      colour,
+      mix(look.skin, [70, 36, 34], 0.5),
+      0.34 * gaussian(above - 4.6, 0.9) * fade * smoothstep(0, 0.3, along + 0.15),
+    );
+    colour = mix(
+      colour,
+      [96, 60, 66],
+      0.3 * look.makeUp * smoothstep(6, 0.5, above) * smoothstep(-0.5, 0.5, above) * fade,
+    );
     colour = mix(colour, mix(look.skin, [190, 96, 90], 0.55), 0.5 * gaussian(below - 0.5, 0.55) * fade);
     const inside = smoothstep(0.35, -0.35, Math.max(above, below)) * smoothstep(0.3, -0.1, beyond);
     if (inside > 0) colour = mix(colour, eyeball(x, y, t, above), inside);
     // Lashes: a dark edge on the upper lid, denser outwards, with hairs that leave it.
     const hairs = 0.6 + 0.4 * noise((x + 0.35 * side * above) * 1.3, 0, 0, seed);
     const reach = 0.9 + (0.9 + look.makeUp) * smoothstep(0.2, 0.9, along) * hairs;
-    const lash = smoothstep(reach, 0.15, Math.abs(above - 0.15)) * smoothstep(2.2, 0, beyond) * smoothstep(-0.06, 0.12, along);
-    const lowerLash = 0.35 * smoothstep(1, 0.2, Math.abs(below - 0.6)) * smoothstep(0.3, 0.7, along) * smoothstep(1.5, 0, beyond);
+    const lash =
+      smoothstep(reach, 0.15, Math.abs(above - 0.15)) * smoothstep(2.2, 0, beyond) * smoothstep(-0.06, 0.12, along);
+    const lowerLash =
+      0.35 * smoothstep(1, 0.2, Math.abs(below - 0.6)) * smoothstep(0.3, 0.7, along) * smoothstep(1.5, 0, beyond);
     return mix(colour, [26, 18, 17], Math.min(1, 0.92 * lash + lowerLash * hairs));
   };
 
@@ -69,7 +79,10 @@ function oneEye(eye: EyeLayout, look: Appearance, index: number): Painter {
   }
 }
 
-export function lipPainter(layout: FaceLayout, look: Appearance): (x: number, y: number, z: number, beneath: Colour) => Colour {
+export function lipPainter(
+  layout: FaceLayout,
+  look: Appearance,
+): (x: number, y: number, z: number, beneath: Colour) => Colour {
   const top = curveThrough(layout.lipTop);
   const bottom = curveThrough(layout.lipBottom);
   const line = curveThrough(layout.lipLine);

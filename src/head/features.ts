@@ -175,10 +175,10 @@ function ear(degrees: number, y: number): number {
   const rho = Math.hypot(Math.max(0, across), h);
   const body = smoothstep(1.3, 0.95, rho) * smoothstep(-0.15, 0.75, t);
   const rim = gaussian(rho - 0.93, 0.1) * smoothstep(0, 0.25, t) * smoothstep(-0.85, -0.35, h);
-  const concha = -6.5 * bump(t, h, 0.5, -0.14, 0.19, 0.27);
-  const scapha = -2.4 * gaussian(rho - 0.68, 0.1) * smoothstep(-0.2, 0.2, h) * smoothstep(0, 0.25, t);
+  const concha = -8.5 * bump(t, h, 0.48, -0.14, 0.18, 0.27);
+  const scapha = -3.4 * gaussian(rho - 0.68, 0.1) * smoothstep(-0.2, 0.2, h) * smoothstep(0, 0.25, t);
   const tragus = 2.6 * bump(t, h, 0.12, -0.16, 0.09, 0.13);
-  return Math.max(0, 15 * body + 2.8 * rim + concha + scapha + tragus);
+  return Math.max(0, 15 * body + 3.8 * rim + concha + scapha + tragus);
 }
 
 /** The neutral mean face's surface point for a point (x, y, z) at angle theta of the featureless head. */
@@ -201,4 +201,3 @@ export function featurePoint(x: number, y: number, z: number, theta: number): [n
   const scale = (r + out) / r;
   return [x * scale, y, pz * scale];
 }
-

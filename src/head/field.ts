@@ -91,8 +91,7 @@ export function spline(knots: readonly (readonly [number, number])[]): (x: numbe
     const a = 1 - b;
     const curve = a * y0 + b * y1 + ((a * a * a - a) * second[i] + (b * b * b - b) * second[i + 1]) * ((h * h) / 6);
     if (x === inside) return curve;
-    const slope =
-      (y1 - y0) / h + (h / 6) * ((1 - 3 * a * a) * second[i] + (3 * b * b - 1) * second[i + 1]);
+    const slope = (y1 - y0) / h + (h / 6) * ((1 - 3 * a * a) * second[i] + (3 * b * b - 1) * second[i + 1]);
     return curve + slope * (x - inside);
   };
 }

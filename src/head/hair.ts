@@ -51,7 +51,8 @@ export function hairCoverage(x: number, y: number, z: number, look: Appearance):
   const sheen = 0.1 * Math.sin(away / 17 + 2 * noise(x / 40, y / 40, z / 40, look.seed + 99));
   const tone = 1 + 0.34 * strand + sheen;
   let colour: Colour = [look.hair[0] * tone, look.hair[1] * tone, look.hair[2] * tone];
-  const parting = smoothstep(1.6, 0.3, Math.abs(away + 1.2 * noise(y / 9, z / 9, 0, look.seed))) * smoothstep(front, front + 8, y);
+  const parting =
+    smoothstep(1.6, 0.3, Math.abs(away + 1.2 * noise(y / 9, z / 9, 0, look.seed))) * smoothstep(front, front + 8, y);
   colour = mix(colour, look.skin, 0.4 * parting);
   return { cover, colour };
 }

@@ -19,18 +19,28 @@ export type Displacement = [number, number, number];
 type Field = (p: TemplatePoint) => Displacement;
 
 const none: Displacement = [0, 0, 0];
-const depth = (f: (p: TemplatePoint) => number): Field => (p) => [0, 0, f(p)];
-const lift = (f: (p: TemplatePoint) => number): Field => (p) => [0, f(p), 0];
-const widen = (f: (p: TemplatePoint) => number): Field => (p) => [p.side * f(p), 0, 0];
+const depth =
+  (f: (p: TemplatePoint) => number): Field =>
+  (p) => [0, 0, f(p)];
+const lift =
+  (f: (p: TemplatePoint) => number): Field =>
+  (p) => [0, f(p), 0];
+const widen =
+  (f: (p: TemplatePoint) => number): Field =>
+  (p) => [p.side * f(p), 0, 0];
 /** Outwards from the vertical axis. */
-const outward = (f: (p: TemplatePoint) => number): Field => (p) => {
-  const [x, , z] = p.surface;
-  const r = Math.hypot(x, z);
-  const d = f(p);
-  return [(d * x) / r, 0, (d * z) / r];
-};
-const at = (x: number, y: number, sx: number, sy: number, turn = 0) => (p: TemplatePoint) =>
-  bump(p.ax, p.y, x, y, sx, sy, turn) * frontal(p);
+const outward =
+  (f: (p: TemplatePoint) => number): Field =>
+  (p) => {
+    const [x, , z] = p.surface;
+    const r = Math.hypot(x, z);
+    const d = f(p);
+    return [(d * x) / r, 0, (d * z) / r];
+  };
+const at =
+  (x: number, y: number, sx: number, sy: number, turn = 0) =>
+  (p: TemplatePoint) =>
+    bump(p.ax, p.y, x, y, sx, sy, turn) * frontal(p);
 const around = (degrees: number, y: number, sd: number, sy: number) => (p: TemplatePoint) =>
   bump(p.degrees, p.y, degrees, y, sd, sy);
 const frontal = (p: TemplatePoint) => smoothstep(80, 60, p.degrees);

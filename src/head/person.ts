@@ -1,8 +1,8 @@
 // A person who does not exist: shape, expression, skin and light drawn from one integer, for the default face model.
 // Contract: the same seed and model give the same person; `albedo` is without light, `texture` is what a camera would see.
 import { type Appearance, drawAppearance } from './appearance.js';
-import { bakeLight, drawLight, type Light } from './light.js';
 import type { FaceGeometry } from './layout.js';
+import { bakeLight, drawLight, type Light } from './light.js';
 import { Random } from './random.js';
 import { drawExpression, ParametricHead } from './scans.js';
 import { paintAlbedo } from './skin.js';
@@ -48,8 +48,8 @@ export function drawPerson(
   const beta = moved ? expressionCoefficients(model, expression) : new Float32Array(model.expressionStd.length);
   const appearance = drawAppearance(seed);
   const albedo = paintAlbedo(model, appearance, size);
-  const normals = model.normals(model.vertices(alpha, beta));
-  const texture = bakeLight(model, albedo, size, normals, light);
+  const vertices = model.vertices(alpha, beta);
+  const texture = bakeLight(model, albedo, size, { vertices, normals: model.normals(vertices) }, light);
   return { seed, alpha, beta, expression, appearance, light, size, albedo, texture };
 }
 

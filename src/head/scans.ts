@@ -4,7 +4,7 @@ import { EXPRESSION } from './expression.js';
 import { featurePoint } from './features.js';
 import { ASYMMETRY, FACTORS, IDENTITY, type TemplatePoint } from './identity.js';
 import { landmarkVertices } from './landmarks.js';
-import { Random } from './random.js';
+import type { Random } from './random.js';
 import { buildTemplate, type Template } from './template.js';
 
 /** Values of named parameters; a missing name is 0. */

@@ -1,8 +1,8 @@
 // Procedural albedo of a face in UV space. Contract: painted at the positions of the mean face, so the texture fits any face
 // of the model; sRGB 0..255 as f32, [size, size, 3], without light.
 import { type Appearance, type Colour, mix } from './appearance.js';
-import { bump, smoothstep } from './field.js';
 import { eyePainter, lipPainter } from './features-paint.js';
+import { bump, smoothstep } from './field.js';
 import { browCoverage, hairCoverage } from './hair.js';
 import { type FaceGeometry, faceLayout } from './layout.js';
 import { fractal, noise } from './noise.js';
@@ -94,7 +94,8 @@ function beard(x: number, y: number, z: number, look: Appearance, colour: Colour
   const ax = Math.abs(x);
   // From the mouth down and up along the jaw to the sideburns.
   const upper = -54 + 34 * smoothstep(-20, -62, z);
-  const jaw = smoothstep(upper + 5, upper - 13, y + 3 * noise(x / 9, y / 9, z / 9, look.seed + 43)) * smoothstep(-128, -110, y);
+  const jaw =
+    smoothstep(upper + 5, upper - 13, y + 3 * noise(x / 9, y / 9, z / 9, look.seed + 43)) * smoothstep(-128, -110, y);
   const moustache = bump(ax, y, 9, -51, 14, 5);
   const under = 1 - 0.75 * bump(ax, y, 8, -77, 6, 4);
   if (Math.max(jaw, moustache) < 0.01) return colour;

@@ -76,7 +76,13 @@ export function lipCurves(ax: number): { top: number; line: number; bottom: numb
 export function buildTemplate(): Template {
   const heights = graded(ROWS.map((r) => ({ value: r.y, steps: r.steps, grade: r.grade ?? 1 })));
   const half = graded(COLUMNS.map((c) => ({ value: c.degrees, steps: c.steps, grade: c.grade ?? 1 })));
-  const angles = [...half.slice(1).reverse().map((a) => -a), ...half].map((a) => (a * Math.PI) / 180);
+  const angles = [
+    ...half
+      .slice(1)
+      .reverse()
+      .map((a) => -a),
+    ...half,
+  ].map((a) => (a * Math.PI) / 180);
   const rows = heights.length;
   const columns = angles.length;
   const n = rows * columns;

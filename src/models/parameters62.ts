@@ -22,7 +22,10 @@ export interface Parameters62 {
 export function unwhiten(output: ArrayLike<number>, model: MorphableModel): Float64Array {
   const { parameterMean, parameterStd } = model;
   if (!parameterMean || !parameterStd) {
-    throw new FaceModelError('parameter_mean', `${model.name} has no regressor statistics; use the imported model of 3DDFA`);
+    throw new FaceModelError(
+      'parameter_mean',
+      `${model.name} has no regressor statistics; use the imported model of 3DDFA`,
+    );
   }
   return Float64Array.from(parameterMean, (mean, i) => output[i] * parameterStd[i] + mean);
 }

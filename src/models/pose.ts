@@ -57,14 +57,10 @@ export function scaledRotationDerivatives(q: Quaternion): Float64Array[] {
  */
 export function quaternionFromMatrix(m: ArrayLike<number>): Quaternion {
   const f = Math.cbrt(determinant(m));
-  if (!(f > 0)) throw new RangeError(`quaternionFromMatrix: wanted a rotation times a positive scale, determinant ${f ** 3}`);
+  if (!(f > 0))
+    throw new RangeError(`quaternionFromMatrix: wanted a rotation times a positive scale, determinant ${f ** 3}`);
   // f = ||q||^2, so trace-like sums give 4 q_i^2.
-  const squares = [
-    f + m[0] + m[4] + m[8],
-    f + m[0] - m[4] - m[8],
-    f - m[0] + m[4] - m[8],
-    f - m[0] - m[4] + m[8],
-  ];
+  const squares = [f + m[0] + m[4] + m[8], f + m[0] - m[4] - m[8], f - m[0] + m[4] - m[8], f - m[0] - m[4] + m[8]];
   const largest = squares.indexOf(Math.max(...squares));
   const root = Math.sqrt(squares[largest]); // 2 |q_largest|
   const q01 = m[7] - m[5]; // 4 q0 q1
@@ -162,7 +158,12 @@ export function applyAffine(vertices: ArrayLike<number>, m: ArrayLike<number>): 
  * product, f the mean of the two lengths. The third row is orthogonalised only against the first, so the rotation is
  * exact when P is a scaled rotation and within the 1-2 % by which its singular values differ otherwise.
  */
-export function poseFromAffine(m: ArrayLike<number>): { f: number; rotation: Float64Array; angles: EulerAngles; pose: Pose } {
+export function poseFromAffine(m: ArrayLike<number>): {
+  f: number;
+  rotation: Float64Array;
+  angles: EulerAngles;
+  pose: Pose;
+} {
   const l1 = Math.hypot(m[0], m[1], m[2]);
   const l2 = Math.hypot(m[4], m[5], m[6]);
   const a = [m[0] / l1, m[1] / l1, m[2] / l1];
@@ -179,7 +180,5 @@ export function poseFromAffine(m: ArrayLike<number>): { f: number; rotation: Flo
 }
 
 function determinant(m: ArrayLike<number>): number {
-  return (
-    m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6])
-  );
+  return m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6]);
 }

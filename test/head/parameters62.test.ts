@@ -2,7 +2,13 @@
 import { describe, expect, test } from 'vitest';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { MorphableModel } from '../../src/models/morphable.js';
-import { cropToImage, cropVertices62, imageCamera62, type Roi, splitParameters62 } from '../../src/models/parameters62.js';
+import {
+  cropToImage,
+  cropVertices62,
+  imageCamera62,
+  type Roi,
+  splitParameters62,
+} from '../../src/models/parameters62.js';
 import { applyAffine, poseFromAffine } from '../../src/models/pose.js';
 import { sharedPath } from '../shared.js';
 
@@ -50,7 +56,9 @@ describe.skipIf(!modelPath || !referencePath)('62 parameters (data of /work/shar
   };
 
   test('68 landmarks and all vertices within 0.05 px of the reference', () => {
-    expect(worst(cropToImage(cropVertices62(model, param, model.landmarks), roi), reference.lm68.data)).toBeLessThan(0.05);
+    expect(worst(cropToImage(cropVertices62(model, param, model.landmarks), roi), reference.lm68.data)).toBeLessThan(
+      0.05,
+    );
     expect(worst(cropToImage(cropVertices62(model, param), roi), reference.dense.data)).toBeLessThan(0.05);
   });
 

@@ -19,8 +19,11 @@ import {
 const random = new Random(11);
 const draw = (): Quaternion => [random.normal(), random.normal(), random.normal(), random.normal()];
 const multiply = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-  Float64Array.from({ length: 9 }, (_, i) => [0, 1, 2].reduce((s, k) => s + a[3 * Math.floor(i / 3) + k] * b[3 * k + (i % 3)], 0));
-const transposed = (m: ArrayLike<number>) => Float64Array.from({ length: 9 }, (_, i) => m[3 * (i % 3) + Math.floor(i / 3)]);
+  Float64Array.from({ length: 9 }, (_, i) =>
+    [0, 1, 2].reduce((s, k) => s + a[3 * Math.floor(i / 3) + k] * b[3 * k + (i % 3)], 0),
+  );
+const transposed = (m: ArrayLike<number>) =>
+  Float64Array.from({ length: 9 }, (_, i) => m[3 * (i % 3) + Math.floor(i / 3)]);
 const worst = (a: ArrayLike<number>, b: ArrayLike<number>) => {
   expect(a.length).toBe(b.length);
   return Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
@@ -77,8 +80,15 @@ describe('quaternion vector', () => {
 describe('angles', () => {
   test('round trips through matrix and quaternion', () => {
     for (let i = 0; i < 50; i++) {
-      const angles = { yaw: random.uniform(-89, 89), pitch: random.uniform(-170, 170), roll: random.uniform(-170, 170) };
-      for (const back of [eulerFromMatrix(rotationFromEuler(angles)), eulerFromQuaternion(quaternionFromEuler(angles, 3.5))]) {
+      const angles = {
+        yaw: random.uniform(-89, 89),
+        pitch: random.uniform(-170, 170),
+        roll: random.uniform(-170, 170),
+      };
+      for (const back of [
+        eulerFromMatrix(rotationFromEuler(angles)),
+        eulerFromQuaternion(quaternionFromEuler(angles, 3.5)),
+      ]) {
         expect(worst(Object.values(back), Object.values(angles))).toBeLessThan(1e-8);
       }
     }
@@ -93,10 +103,16 @@ describe('angles', () => {
 
   test('signs: yaw to image left, pitch down, roll counter-clockwise', () => {
     const nose = Float64Array.of(0, 0, 1);
-    expect(applyAffine(nose, affineFromPose({ q: quaternionFromEuler({ yaw: 30, pitch: 0, roll: 0 }), t: [0, 0, 0] }))[0]).toBeCloseTo(-0.5);
-    expect(applyAffine(nose, affineFromPose({ q: quaternionFromEuler({ yaw: 0, pitch: 30, roll: 0 }), t: [0, 0, 0] }))[1]).toBeCloseTo(-0.5);
+    expect(
+      applyAffine(nose, affineFromPose({ q: quaternionFromEuler({ yaw: 30, pitch: 0, roll: 0 }), t: [0, 0, 0] }))[0],
+    ).toBeCloseTo(-0.5);
+    expect(
+      applyAffine(nose, affineFromPose({ q: quaternionFromEuler({ yaw: 0, pitch: 30, roll: 0 }), t: [0, 0, 0] }))[1],
+    ).toBeCloseTo(-0.5);
     const left = Float64Array.of(1, 0, 0);
-    expect(applyAffine(left, affineFromPose({ q: quaternionFromEuler({ yaw: 0, pitch: 0, roll: 30 }), t: [0, 0, 0] }))[1]).toBeCloseTo(0.5);
+    expect(
+      applyAffine(left, affineFromPose({ q: quaternionFromEuler({ yaw: 0, pitch: 0, roll: 30 }), t: [0, 0, 0] }))[1],
+    ).toBeCloseTo(0.5);
   });
 
   test('an affine camera gives back the pose it was made from', () => {
