@@ -1,0 +1,242 @@
+// From a photo and the mesh fitted to it to a UV map: which point of the surface each UV pixel shows, its colour in the
+// photo, and whether the photo saw it (paper-spec 2.2-2.4). Contract: vertices are image coordinates (x right, y down, pixel
+// centres at integers, larger z nearer); triangles turn counter-clockwise as seen from outside.
+import { tensor } from '../tensor/create.js';
+import { gridSample } from '../tensor/ops/grid_sample.js';
+import { type Fragments, interpolate, rasterize } from '../tensor/ops/rasterize.js';
+import { tidy } from '../tensor/scope.js';
+import { ShapeError } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
+import { crop, type Pixels, toTensor } from './image.js';
+
+/** The UV layout of a mesh at one size: rasterised once, used for every photo. */
+export interface UvTable extends Fragments {
+  /** Side of the map in pixels. */
+  size: number;
+  /** i32 [t, 3], on the device and in host memory. */
+  triangles: Tensor;
+  hostTriangles: Int32Array;
+  /** Vertices of the mesh that the table was made for. */
+  vertexCount: number;
+  /** 1 where the map shows surface, row-major [size, size]. */
+  footprint: Uint8Array;
+}
+
+/**
+ * The table of a UV layout [N, 2] (v up; pixel x = u (size - 1), y = (size - 1)(1 - v)). Where the layout folds over itself
+ * the lower triangle wins. Its tensors live until disposed of. Throws ShapeError.
+ */
+export function uvTable(uv: Float32Array, triangles: Int32Array, size = 256): UvTable {
+  const vertexCount = uv.length / 2;
+  const flat = new Float32Array(3 * vertexCount);
+  for (let i = 0; i < vertexCount; i++) {
+    flat[3 * i] = uv[2 * i] * (size - 1);
+    flat[3 * i + 1] = (1 - uv[2 * i + 1]) * (size - 1);
+  }
+  const faces = tensor(triangles, { shape: [triangles.length / 3, 3], dtype: 'i32' });
+  const { index, barycentric } = tidy(() => {
+    const drawn = rasterize(tensor(flat, { shape: [vertexCount, 3] }), faces, { size: [size, size] });
+    return { index: drawn.index, barycentric: drawn.barycentric };
+  });
+  const footprint = Uint8Array.from(index.dataSync(), (triangle) => (triangle >= 0 ? 1 : 0));
+  return { size, triangles: faces, hostTriangles: triangles, vertexCount, index, barycentric, footprint };
+}
+
+export interface Unwrapped {
+  /** f32 [size, size, 3], 0..255: the photo at every point of the surface, hidden or not; 0 outside the footprint. */
+  texture: Tensor;
+  /** u8 [size, size]: 1 where the photo saw the surface. */
+  mask: Tensor;
+  /**
+   * f32 [size, size]: mask times the cosine between normal and view, the weight of 2.5, falling to 0 within 3.5 % of the
+   * mesh's extent from its outline in the photo, where a small error of the fit shows the background (our choice).
+   */
+  confidence: Tensor;
+}
+
+export interface UnwrapOptions {
+  /** Cosine between normal and view below which a point counts as unseen; 0.1 as in paper-spec 2.3. */
+  minimumCosine?: number;
+  /** Longest side in pixels at which self-occlusion is drawn. */
+  depthSize?: number;
+}
+
+/**
+ * Samples the photo (pixels, or f32 [h, w, 3] in 0..255) at the surface and decides visibility: normal towards the viewer,
+ * nothing of the mesh in front (z-buffer, tolerance 0.5 % of the depth range and half a pixel along the slope), inside the
+ * photo and not at the mesh's outline, and one pixel away from anything unseen. Visibility is decided per UV pixel, not per vertex: our choice because it
+ * is sharper. Throws ShapeError when vertices and table do not belong together.
+ */
+export function unwrap(
+  photo: Pixels | Tensor,
+  vertices: Float32Array,
+  table: UvTable,
+  { minimumCosine = 0.1, depthSize = 384 }: UnwrapOptions = {},
+): Unwrapped {
+  if (vertices.length !== 3 * table.vertexCount) {
+    throw new ShapeError(`unwrap: ${vertices.length / 3} vertices, the UV table is of ${table.vertexCount}`);
+  }
+  const { size } = table;
+  const extent = extentOf(vertices);
+  const [photoHeight, photoWidth] = photo instanceof Tensor ? photo.shape : [photo.height, photo.width];
+  return tidy(() => {
+    const attributes = tensor(withFacing(vertices, table.hostTriangles), { shape: [table.vertexCount, 4] });
+    const points = interpolate(attributes, table.triangles, table).dataSync(); // [size, size, 4]
+    const { image, left, top } = partOf(photo, extent);
+    const grid = new Float32Array(2 * size * size);
+    for (let p = 0; p < size * size; p++) {
+      grid[2 * p] = points[4 * p] - left;
+      grid[2 * p + 1] = points[4 * p + 1] - top;
+    }
+    const sampled = gridSample(image, tensor(grid, { shape: [size, size, 2] }));
+    const texture = sampled.mul(tensor(new Float32Array(table.footprint), { shape: [size, size, 1] }));
+
+    const occluder = depthBuffer(vertices, table.triangles, extent, depthSize);
+    const tolerance = 0.005 * (extent.high[2] - extent.low[2]);
+    const seen = new Uint8Array(size * size);
+    const confidence = new Float32Array(size * size);
+    for (let p = 0; p < size * size; p++) {
+      const x = points[4 * p];
+      const y = points[4 * p + 1];
+      const cosine = points[4 * p + 3];
+      if (table.footprint[p] === 0 || !(cosine > minimumCosine)) continue;
+      if (!(x >= 0 && y >= 0 && x <= photoWidth - 1 && y <= photoHeight - 1)) continue;
+      const z = points[4 * p + 2];
+      const slope = Math.sqrt(Math.max(0, 1 - cosine * cosine)) / cosine;
+      if (!(z >= occluder.at(x, y) - tolerance - 0.75 * occluder.pixel * slope)) continue;
+      if (occluder.touchesBackground(x, y)) continue;
+      seen[p] = 1;
+      confidence[p] = cosine * occluder.distanceFromOutline(x, y, z, slope);
+    }
+    const mask = erode(seen, size);
+    for (let p = 0; p < mask.length; p++) confidence[p] *= mask[p];
+    return {
+      texture,
+      mask: tensor(mask, { shape: [size, size], dtype: 'u8' }),
+      confidence: tensor(confidence, { shape: [size, size] }),
+    };
+  });
+}
+
+interface Extent {
+  low: [number, number, number];
+  high: [number, number, number];
+}
+
+function extentOf(vertices: Float32Array): Extent {
+  const low: Extent['low'] = [Infinity, Infinity, Infinity];
+  const high: Extent['high'] = [-Infinity, -Infinity, -Infinity];
+  let usable = true;
+  for (let i = 0; i < vertices.length; i += 3) {
+    for (let c = 0; c < 3; c++) {
+      const v = vertices[i + c];
+      if (v < low[c]) low[c] = v;
+      if (v > high[c]) high[c] = v;
+      usable &&= Number.isFinite(v);
+    }
+  }
+  if (!usable) throw new ShapeError('unwrap: the vertices are not finite numbers');
+  return { low, high };
+}
+
+/** The part of the photo under the mesh as a tensor, so that a large photo is never converted as a whole. */
+function partOf(photo: Pixels | Tensor, { low, high }: Extent): { image: Tensor; left: number; top: number } {
+  if (photo instanceof Tensor) {
+    return { image: photo.dtype === 'f32' ? photo : photo.cast('f32'), left: 0, top: 0 };
+  }
+  const between = (v: number, last: number) => Math.max(0, Math.min(last, v));
+  const left = between(Math.floor(low[0]), photo.width - 1);
+  const top = between(Math.floor(low[1]), photo.height - 1);
+  const right = between(Math.floor(high[0]) + 1, photo.width - 1);
+  const bottom = between(Math.floor(high[1]) + 1, photo.height - 1);
+  return { image: toTensor(crop(photo, left, top, right - left + 1, bottom - top + 1)), left, top };
+}
+
+/** Each vertex's x, y, z and the cosine between its area-weighted normal and the direction to the viewer -> [N, 4]. */
+function withFacing(vertices: Float32Array, triangles: Int32Array): Float32Array {
+  const normal = new Float64Array(vertices.length);
+  for (let t = 0; t < triangles.length; t += 3) {
+    const a = 3 * triangles[t];
+    const b = 3 * triangles[t + 1];
+    const c = 3 * triangles[t + 2];
+    const ux = vertices[b] - vertices[a];
+    const uy = vertices[b + 1] - vertices[a + 1];
+    const uz = vertices[b + 2] - vertices[a + 2];
+    const vx = vertices[c] - vertices[a];
+    const vy = vertices[c + 1] - vertices[a + 1];
+    const vz = vertices[c + 2] - vertices[a + 2];
+    const nx = uy * vz - uz * vy;
+    const ny = uz * vx - ux * vz;
+    const nz = ux * vy - uy * vx;
+    for (let k = 0; k < 3; k++) {
+      const at = 3 * triangles[t + k];
+      normal[at] += nx;
+      normal[at + 1] += ny;
+      normal[at + 2] += nz;
+    }
+  }
+  const out = new Float32Array((vertices.length / 3) * 4);
+  for (let i = 0, at = 0; i < vertices.length; i += 3, at += 4) {
+    const nx = normal[i];
+    const ny = normal[i + 1];
+    const nz = normal[i + 2];
+    const length = Math.sqrt(nx * nx + ny * ny + nz * nz);
+    out[at] = vertices[i];
+    out[at + 1] = vertices[i + 1];
+    out[at + 2] = vertices[i + 2];
+    out[at + 3] = length > 0 ? -nz / length : 0; // y points down here, which turns the triangles round
+  }
+  return out;
+}
+
+/** Radius, in parts of the mesh's extent, within which an outline makes colours doubtful: the error to expect of a fit. */
+const OUTLINE = 0.035;
+const COSINES = Array.from({ length: 8 }, (_, k) => Math.cos((k * Math.PI) / 4));
+
+/** The mesh's z-buffer, drawn at no more than `limit` pixels on its longer side. `pixel` is its pixel in photo pixels. */
+function depthBuffer(vertices: Float32Array, triangles: Tensor, { low, high }: Extent, limit: number) {
+  const longest = Math.max(high[0] - low[0], high[1] - low[1], 1e-6);
+  const pixel = longest / (limit - 3);
+  const w = Math.ceil((high[0] - low[0]) / pixel) + 3;
+  const h = Math.ceil((high[1] - low[1]) / pixel) + 3;
+  const scaled = new Float32Array(vertices.length);
+  for (let i = 0; i < vertices.length; i += 3) {
+    scaled[i] = (vertices[i] - low[0]) / pixel + 1;
+    scaled[i + 1] = (vertices[i + 1] - low[1]) / pixel + 1;
+    scaled[i + 2] = vertices[i + 2];
+  }
+  const { depth } = rasterize(tensor(scaled, { shape: [vertices.length / 3, 3] }), triangles, { size: [h, w] });
+  const values = depth.dataSync();
+  const column = (x: number) => Math.max(0, Math.min(w - 1, Math.round((x - low[0]) / pixel + 1)));
+  const row = (y: number) => Math.max(0, Math.min(h - 1, Math.round((y - low[1]) / pixel + 1)));
+  const at = (x: number, y: number) => values[row(y) * w + column(x)];
+  const reach = OUTLINE * longest;
+  const gap = 0.1 * (high[2] - low[2]);
+  /** Whether a bilinear sample of the photo would mix in pixels beyond the mesh. */
+  const touchesBackground = (x: number, y: number) =>
+    Math.min(at(x - 1, y), at(x + 1, y), at(x, y - 1), at(x, y + 1)) === Number.NEGATIVE_INFINITY;
+  /** 0 on an outline of the mesh, 1 where the eight points around on a small circle show the same surface. */
+  const distanceFromOutline = (x: number, y: number, z: number, slope: number) => {
+    const behind = z - gap - 1.5 * reach * slope;
+    let off = 0;
+    for (let k = 0; k < 8; k++) if (at(x + reach * COSINES[k], y + reach * COSINES[(k + 6) % 8]) < behind) off++;
+    return Math.max(0, 1 - off / 4);
+  };
+  return { pixel, at, touchesBackground, distanceFromOutline };
+}
+
+/** Keeps a pixel of a 0/1 mask of width `size` only with its eight neighbours; the map's edge does not count as unset. */
+export function erode(mask: Uint8Array, size: number): Uint8Array {
+  const out = new Uint8Array(mask.length);
+  const rows = new Uint8Array(mask.length);
+  const height = mask.length / size;
+  for (let p = 0; p < mask.length; p++) {
+    const x = p % size;
+    rows[p] = mask[p] & (x > 0 ? mask[p - 1] : 1) & (x < size - 1 ? mask[p + 1] : 1);
+  }
+  for (let p = 0; p < mask.length; p++) {
+    const y = Math.floor(p / size);
+    out[p] = rows[p] & (y > 0 ? rows[p - size] : 1) & (y < height - 1 ? rows[p + size] : 1);
+  }
+  return out;
+}
