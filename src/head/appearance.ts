@@ -47,8 +47,8 @@ const SKIN: readonly Colour[] = [
   [230, 190, 167],
   [214, 168, 138],
   [187, 136, 103],
-  [141, 96, 70],
-  [92, 62, 48],
+  [146, 102, 76],
+  [104, 72, 57],
 ];
 const HAIR: readonly { colour: Colour; fair: boolean }[] = [
   { colour: [28, 22, 20], fair: false },

@@ -18,7 +18,9 @@ function mandible(p: TemplatePoint): number {
   const near = smoothstep(line + 0.25, line - 0.25, p.y);
   const w = cut * near + (1 - cut) * smoothstep(line + 22, line - 26, p.y);
   const neck = smoothstep(-152, -108, p.y);
-  return w * neck * smoothstep(108, 52, p.degrees);
+  // The skin of the neck follows in front only.
+  const besideNeck = smoothstep(-98, -122, p.y) * smoothstep(18, 62, p.degrees);
+  return w * neck * (1 - besideNeck) * smoothstep(108, 52, p.degrees);
 }
 
 const jawOpen: Movement = (p, w) => {

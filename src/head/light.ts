@@ -21,8 +21,8 @@ export function drawLight(random: Random): Light {
   const side = (random.chance(0.5) ? 1 : -1) * random.uniform(25, 60) * (Math.PI / 180);
   const up = random.uniform(5, 35) * (Math.PI / 180);
   const warm = 0.06 * random.truncated(2);
-  const strength = random.uniform(0.72, 0.92);
-  const fill = random.uniform(0.26, 0.4);
+  const strength = random.uniform(0.75, 0.95);
+  const fill = random.uniform(0.34, 0.48);
   return {
     direction: [Math.sin(side) * Math.cos(up), Math.sin(up), Math.cos(side) * Math.cos(up)],
     lamp: [strength * (1 + warm), strength, strength * (1 - warm)],
