@@ -7,6 +7,7 @@ import { type Fragments, interpolate, rasterize } from '../tensor/ops/rasterize.
 import { tidy } from '../tensor/scope.js';
 import { ShapeError } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
+import { DepthBuffer, type Extent, extentOf } from './depth-buffer.js';
 import { crop, type Pixels, toTensor } from './image.js';
 
 /** The UV layout of a mesh at one size: rasterised once, used for every photo. */
@@ -63,8 +64,8 @@ export interface UnwrapOptions {
 
 /**
  * Samples the photo (pixels, or f32 [h, w, 3] in 0..255) at the surface and decides visibility: normal towards the viewer,
- * nothing of the mesh in front (z-buffer, tolerance 0.5 % of the depth range and half a pixel along the slope), inside the
- * photo and not at the mesh's outline, and one pixel away from anything unseen. Visibility is decided per UV pixel, not per vertex: our choice because it
+ * nothing of the mesh in front (z-buffer), inside the photo and not at the mesh's outline, and one pixel away from anything
+ * unseen. Visibility is decided per UV pixel, not per vertex: our choice because it
  * is sharper. Throws ShapeError when vertices and table do not belong together.
  */
 export function unwrap(
@@ -77,7 +78,7 @@ export function unwrap(
     throw new ShapeError(`unwrap: ${vertices.length / 3} vertices, the UV table is of ${table.vertexCount}`);
   }
   const { size } = table;
-  const extent = extentOf(vertices);
+  const extent = extentOf('unwrap', vertices);
   const [photoHeight, photoWidth] = photo instanceof Tensor ? photo.shape : [photo.height, photo.width];
   return tidy(() => {
     const attributes = tensor(withFacing(vertices, table.hostTriangles), { shape: [table.vertexCount, 4] });
@@ -91,8 +92,7 @@ export function unwrap(
     const sampled = gridSample(image, tensor(grid, { shape: [size, size, 2] }));
     const texture = sampled.mul(tensor(new Float32Array(table.footprint), { shape: [size, size, 1] }));
 
-    const occluder = depthBuffer(vertices, table.triangles, extent, depthSize);
-    const tolerance = 0.005 * (extent.high[2] - extent.low[2]);
+    const depth = new DepthBuffer(vertices, table.triangles, extent, depthSize);
     const seen = new Uint8Array(size * size);
     const confidence = new Float32Array(size * size);
     for (let p = 0; p < size * size; p++) {
@@ -103,10 +103,9 @@ export function unwrap(
       if (!(x >= 0 && y >= 0 && x <= photoWidth - 1 && y <= photoHeight - 1)) continue;
       const z = points[4 * p + 2];
       const slope = Math.sqrt(Math.max(0, 1 - cosine * cosine)) / cosine;
-      if (!(z >= occluder.at(x, y) - tolerance - 0.75 * occluder.pixel * slope)) continue;
-      if (occluder.touchesBackground(x, y)) continue;
+      if (!depth.shows(x, y, z, slope)) continue;
       seen[p] = 1;
-      confidence[p] = cosine * occluder.distanceFromOutline(x, y, z, slope);
+      confidence[p] = cosine * depth.clearance(x, y, z, slope);
     }
     const mask = erode(seen, size);
     for (let p = 0; p < mask.length; p++) confidence[p] *= mask[p];
@@ -116,27 +115,6 @@ export function unwrap(
       confidence: tensor(confidence, { shape: [size, size] }),
     };
   });
-}
-
-interface Extent {
-  low: [number, number, number];
-  high: [number, number, number];
-}
-
-function extentOf(vertices: Float32Array): Extent {
-  const low: Extent['low'] = [Infinity, Infinity, Infinity];
-  const high: Extent['high'] = [-Infinity, -Infinity, -Infinity];
-  let usable = true;
-  for (let i = 0; i < vertices.length; i += 3) {
-    for (let c = 0; c < 3; c++) {
-      const v = vertices[i + c];
-      if (v < low[c]) low[c] = v;
-      if (v > high[c]) high[c] = v;
-      usable &&= Number.isFinite(v);
-    }
-  }
-  if (!usable) throw new ShapeError('unwrap: the vertices are not finite numbers');
-  return { low, high };
 }
 
 /** The part of the photo under the mesh as a tensor, so that a large photo is never converted as a whole. */
@@ -187,42 +165,6 @@ function withFacing(vertices: Float32Array, triangles: Int32Array): Float32Array
     out[at + 3] = length > 0 ? -nz / length : 0; // y points down here, which turns the triangles round
   }
   return out;
-}
-
-/** Radius, in parts of the mesh's extent, within which an outline makes colours doubtful: the error to expect of a fit. */
-const OUTLINE = 0.035;
-const COSINES = Array.from({ length: 8 }, (_, k) => Math.cos((k * Math.PI) / 4));
-
-/** The mesh's z-buffer, drawn at no more than `limit` pixels on its longer side. `pixel` is its pixel in photo pixels. */
-function depthBuffer(vertices: Float32Array, triangles: Tensor, { low, high }: Extent, limit: number) {
-  const longest = Math.max(high[0] - low[0], high[1] - low[1], 1e-6);
-  const pixel = longest / (limit - 3);
-  const w = Math.ceil((high[0] - low[0]) / pixel) + 3;
-  const h = Math.ceil((high[1] - low[1]) / pixel) + 3;
-  const scaled = new Float32Array(vertices.length);
-  for (let i = 0; i < vertices.length; i += 3) {
-    scaled[i] = (vertices[i] - low[0]) / pixel + 1;
-    scaled[i + 1] = (vertices[i + 1] - low[1]) / pixel + 1;
-    scaled[i + 2] = vertices[i + 2];
-  }
-  const { depth } = rasterize(tensor(scaled, { shape: [vertices.length / 3, 3] }), triangles, { size: [h, w] });
-  const values = depth.dataSync();
-  const column = (x: number) => Math.max(0, Math.min(w - 1, Math.round((x - low[0]) / pixel + 1)));
-  const row = (y: number) => Math.max(0, Math.min(h - 1, Math.round((y - low[1]) / pixel + 1)));
-  const at = (x: number, y: number) => values[row(y) * w + column(x)];
-  const reach = OUTLINE * longest;
-  const gap = 0.1 * (high[2] - low[2]);
-  /** Whether a bilinear sample of the photo would mix in pixels beyond the mesh. */
-  const touchesBackground = (x: number, y: number) =>
-    Math.min(at(x - 1, y), at(x + 1, y), at(x, y - 1), at(x, y + 1)) === Number.NEGATIVE_INFINITY;
-  /** 0 on an outline of the mesh, 1 where the eight points around on a small circle show the same surface. */
-  const distanceFromOutline = (x: number, y: number, z: number, slope: number) => {
-    const behind = z - gap - 1.5 * reach * slope;
-    let off = 0;
-    for (let k = 0; k < 8; k++) if (at(x + reach * COSINES[k], y + reach * COSINES[(k + 6) % 8]) < behind) off++;
-    return Math.max(0, 1 - off / 4);
-  };
-  return { pixel, at, touchesBackground, distanceFromOutline };
 }
 
 /** Keeps a pixel of a 0/1 mask of width `size` only with its eight neighbours; the map's edge does not count as unset. */
