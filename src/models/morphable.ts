@@ -2,44 +2,11 @@
 // check that they fit together; reading and writing files is for `formats`. Contract: modes are stored mode by mode
 // ([k, N, 3]), and a coefficient is measured in the unit in which `identityStd` / `expressionStd` is its standard deviation.
 
-/** What a tensor file holds, in host memory: the shape of a row-major typed array. `f16` must be widened by the reader. */
-export interface HostTensor {
-  dtype: string;
-  shape: readonly number[];
-  data: ArrayLike<number>;
-}
+import { FaceModelError, floats, type HostTensor, integers, type ModelTensor, need } from './model-tensors.js';
+import { vertexNormals } from './normals.js';
 
-/** What `toTensors` gives to a writer. */
-export interface ModelTensor extends HostTensor {
-  dtype: 'f32' | 'i32';
-  shape: number[];
-  data: Float32Array | Int32Array;
-}
-
-/** Names of the plain layout that `fromTensors` reads and `toTensors` writes. */
-export const FACE_MODEL_TENSORS = [
-  'mean',
-  'identity',
-  'identity_std',
-  'expression',
-  'expression_std',
-  'triangles',
-  'landmarks',
-  'uv',
-  'parameter_mean',
-  'parameter_std',
-] as const;
-
-/** A face model whose arrays do not fit together; the message names the field. */
-export class FaceModelError extends Error {
-  override readonly name = 'FaceModelError';
-  constructor(
-    readonly field: string,
-    message: string,
-  ) {
-    super(`face model: ${field}: ${message}`);
-  }
-}
+export { FACE_MODEL_TENSORS, FaceModelError, type HostTensor, type ModelTensor } from './model-tensors.js';
+export { vertexNormals } from './normals.js';
 
 export interface MorphableModelFields {
   /** [N, 3] mean neutral shape; +x the subject's left, +y up, +z out of the face. */
@@ -287,36 +254,6 @@ export class MorphableModel {
   }
 }
 
-/** Area-weighted unit vertex normals of a mesh whose triangles are counter-clockwise seen from outside -> [N, 3]. */
-export function vertexNormals(vertices: ArrayLike<number>, triangles: Int32Array): Float32Array {
-  const sum = new Float64Array(vertices.length);
-  for (let t = 0; t < triangles.length; t += 3) {
-    const a = triangles[t] * 3;
-    const b = triangles[t + 1] * 3;
-    const c = triangles[t + 2] * 3;
-    const ux = vertices[b] - vertices[a];
-    const uy = vertices[b + 1] - vertices[a + 1];
-    const uz = vertices[b + 2] - vertices[a + 2];
-    const vx = vertices[c] - vertices[a];
-    const vy = vertices[c + 1] - vertices[a + 1];
-    const vz = vertices[c + 2] - vertices[a + 2];
-    const nx = uy * vz - uz * vy;
-    const ny = uz * vx - ux * vz;
-    const nz = ux * vy - uy * vx;
-    for (const at of [a, b, c]) {
-      sum[at] += nx;
-      sum[at + 1] += ny;
-      sum[at + 2] += nz;
-    }
-  }
-  const out = new Float32Array(vertices.length);
-  for (let i = 0; i < out.length; i += 3) {
-    const norm = Math.hypot(sum[i], sum[i + 1], sum[i + 2]) || 1;
-    for (let c = 0; c < 3; c++) out[i + c] = sum[i + c] / norm;
-  }
-  return out;
-}
-
 function addModes(sum: Float64Array, modes: Float32Array, coefficients: ArrayLike<number>): void {
   for (let m = 0; m < coefficients.length; m++) {
     const c = coefficients[m];
@@ -338,31 +275,5 @@ function gatherRows(data: Float32Array, count: number, source: Int32Array): Floa
       out[at++] = data[from + 2];
     }
   }
-  return out;
-}
-
-function need(tensors: Readonly<Record<string, HostTensor>>, field: string, wanted: number[]): readonly number[] {
-  const tensor = tensors[field];
-  const want = `[${wanted.map((d) => (d < 0 ? '*' : d)).join(', ')}]`;
-  if (!tensor) throw new FaceModelError(field, `wanted a tensor ${want}, there is none`);
-  const { shape, data } = tensor;
-  const fits = shape.length === wanted.length && wanted.every((d, i) => d < 0 || d === shape[i]);
-  if (!fits) throw new FaceModelError(field, `wanted shape ${want}, got [${shape.join(', ')}]`);
-  const size = shape.reduce((a, b) => a * b, 1);
-  if (data.length !== size) {
-    throw new FaceModelError(field, `shape [${shape.join(', ')}] needs ${size} numbers, got ${data.length}`);
-  }
-  return shape;
-}
-
-function floats(tensor: HostTensor): Float32Array {
-  return tensor.data instanceof Float32Array ? tensor.data : Float32Array.from(tensor.data);
-}
-
-function integers(field: string, tensor: HostTensor): Int32Array {
-  if (tensor.data instanceof Int32Array) return tensor.data;
-  const out = Int32Array.from(tensor.data);
-  const bad = out.findIndex((x, i) => x !== Number(tensor.data[i]));
-  if (bad >= 0) throw new FaceModelError(field, `wanted 32-bit integers, number ${bad} is ${tensor.data[bad]}`);
   return out;
 }

@@ -1,0 +1,31 @@
+// Normals of a triangle mesh. Contract: triangles are counter-clockwise seen from outside.
+
+/** Area-weighted unit vertex normals of a mesh whose triangles are counter-clockwise seen from outside -> [N, 3]. */
+export function vertexNormals(vertices: ArrayLike<number>, triangles: Int32Array): Float32Array {
+  const sum = new Float64Array(vertices.length);
+  for (let t = 0; t < triangles.length; t += 3) {
+    const a = triangles[t] * 3;
+    const b = triangles[t + 1] * 3;
+    const c = triangles[t + 2] * 3;
+    const ux = vertices[b] - vertices[a];
+    const uy = vertices[b + 1] - vertices[a + 1];
+    const uz = vertices[b + 2] - vertices[a + 2];
+    const vx = vertices[c] - vertices[a];
+    const vy = vertices[c + 1] - vertices[a + 1];
+    const vz = vertices[c + 2] - vertices[a + 2];
+    const nx = uy * vz - uz * vy;
+    const ny = uz * vx - ux * vz;
+    const nz = ux * vy - uy * vx;
+    for (const at of [a, b, c]) {
+      sum[at] += nx;
+      sum[at + 1] += ny;
+      sum[at + 2] += nz;
+    }
+  }
+  const out = new Float32Array(vertices.length);
+  for (let i = 0; i < out.length; i += 3) {
+    const norm = Math.hypot(sum[i], sum[i + 1], sum[i + 2]) || 1;
+    for (let c = 0; c < 3; c++) out[i + c] = sum[i + c] / norm;
+  }
+  return out;
+}
