@@ -1,4 +1,5 @@
 // Every op, once. methods.ts makes each of them a method of Tensor.
+export * from './attention_gate.js';
 export * from './batch_norm.js';
 export * from './conv2d.js';
 export * from './elementwise.js';

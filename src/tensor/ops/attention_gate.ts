@@ -1,0 +1,44 @@
+// The additive attention gate (paper-spec 3.3 after Oktay et al.), a composition: what the encoder passes on, decided by
+// encoder and decoder together.
+import { ShapeError, showShape } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { type BatchNormOptions, batchNorm } from './batch_norm.js';
+import { conv2d } from './conv2d.js';
+import { add, mul, relu, sigmoid } from './elementwise.js';
+
+/** A 1x1 convolution followed by batch norm. */
+export interface GateBranch {
+  /** weight [f, 1, 1, c], bias [f]. */
+  conv: { weight: Tensor; bias?: Tensor };
+  /** [f] each, with `training`, `momentum` and `eps` as in `batchNorm`. */
+  bn: BatchNormOptions;
+}
+
+/** Branches of x and g to f channels, and psi from f channels to one. */
+export interface AttentionGateParams {
+  x: GateBranch;
+  g: GateBranch;
+  psi: GateBranch;
+}
+
+const through = ({ conv, bn }: GateBranch, x: Tensor): Tensor =>
+  batchNorm(conv2d(x, conv.weight, { bias: conv.bias }), bn);
+
+/**
+ * The map sigmoid(psi(relu(Wx x + Wg g))), every W a 1x1 convolution with batch norm: x [n, h, w, cx] (encoder) and
+ * g [n, h, w, cg] (decoder, already up-sampled) -> [n, h, w, 1] in (0, 1). Throws ShapeError.
+ */
+export function attentionMap(x: Tensor, g: Tensor, params: AttentionGateParams): Tensor {
+  if (x.shape.length !== 4 || g.shape.length !== 4 || x.shape.slice(0, 3).join() !== g.shape.slice(0, 3).join()) {
+    throw new ShapeError(
+      `attentionGate: x and g must agree in [n,h,w], got x ${showShape(x.shape)}, g ${showShape(g.shape)}`,
+    );
+  }
+  const a = relu(add(through(params.x, x), through(params.g, g))); // [n, h, w, f]
+  return sigmoid(through(params.psi, a)); // [n, h, w, 1]
+}
+
+/** x times its attention map, broadcast over channels: [n, h, w, cx]. */
+export function attentionGate(x: Tensor, g: Tensor, params: AttentionGateParams): Tensor {
+  return mul(x, attentionMap(x, g, params));
+}
