@@ -202,6 +202,21 @@ export function countOf(shape: readonly number[]): number | undefined {
   return count;
 }
 
+/** Copies a strided array to row-major order. */
+export function gather(from: HostData, to: HostData, shape: readonly number[], strides: readonly number[]): void {
+  const index = new Array<number>(shape.length).fill(0);
+  let at = 0;
+  for (let i = 0; i < to.length; i++) {
+    to[i] = from[at];
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      at += strides[axis];
+      if (++index[axis] < shape[axis]) break;
+      at -= strides[axis] * shape[axis];
+      index[axis] = 0;
+    }
+  }
+}
+
 export const toTensor = ({ data, shape, dtype }: HostArray): Tensor => tensor(data, { shape, dtype });
 
 /** All arrays as tensors, made only once every array has been read. */

@@ -9,6 +9,7 @@ import {
   decode,
   fromTensor,
   fromTensors,
+  gather,
   type HostArray,
   STORED_WIDTH,
   type StoredType,
@@ -16,7 +17,6 @@ import {
   toTensors,
   widened,
 } from './host-array.js';
-import { gather } from './torch-objects.js';
 import { isZip, readDirectory, readEntry } from './zip.js';
 
 const TYPES: Readonly<Record<string, StoredType>> = {

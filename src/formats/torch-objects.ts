@@ -2,7 +2,7 @@
 // A tensor found in a pickle is a StoredTensor: checked against its storage, not yet read.
 import { FormatError } from './error.js';
 import { allocate } from './files.js';
-import { countOf, decode, type HostArray, type HostData, STORED_WIDTH, type StoredType } from './host-array.js';
+import { countOf, decode, gather, type HostArray, type HostData, STORED_WIDTH, type StoredType } from './host-array.js';
 import { PickleFunction } from './pickle.js';
 
 /** A run of elements in the file; `read` returns the bytes of elements [first, first + count) in a fresh buffer. */
@@ -75,21 +75,6 @@ function viewLike(data: HostData, buffer: ArrayBuffer): HostData {
   if (data instanceof Float32Array) return new Float32Array(buffer);
   if (data instanceof Int32Array) return new Int32Array(buffer);
   return data instanceof Uint16Array ? new Uint16Array(buffer) : new Uint8Array(buffer);
-}
-
-/** Copies a strided array to row-major order. */
-export function gather(from: HostData, to: HostData, shape: readonly number[], strides: readonly number[]): void {
-  const index = new Array<number>(shape.length).fill(0);
-  let at = 0;
-  for (let i = 0; i < to.length; i++) {
-    to[i] = from[at];
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      at += strides[axis];
-      if (++index[axis] < shape[axis]) break;
-      at -= strides[axis] * shape[axis];
-      index[axis] = 0;
-    }
-  }
 }
 
 /** A class of storages, e.g. torch.FloatStorage. */
