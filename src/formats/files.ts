@@ -30,7 +30,9 @@ export class InputFile {
     private readonly descriptor: number,
   ) {}
 
-  /** Opens, hands to `use`, closes. Throws FormatError for a missing file, a folder, a pipe, or a lack of permission. */
+  /**
+   * Opens, hands to `use`, closes. Throws FormatError for a missing file, a folder, a pipe, or a lack of permission.
+   */
   static with<T>(file: string, use: (input: InputFile) => T): T {
     let descriptor: number | undefined;
     try {
@@ -89,9 +91,10 @@ function temporaryName(file: string): string {
 }
 
 /**
- * Writes `file` so that it is either the old one or the complete new one: under a temporary name in the same folder, then renamed.
- * `content` is the bytes, or a function that writes the file at the path it is given. The folder must exist.
- * On failure the temporary file is removed and the error thrown: FormatError where the system refused, else what `content` threw.
+ * Writes `file` so that it is either the old one or the complete new one: under a temporary name in the same folder,
+ * then renamed. `content` is the bytes, or a function that writes the file at the path it is given. The folder must
+ * exist. On failure the temporary file is removed and the error thrown: FormatError where the system refused, else what
+ * `content` threw.
  */
 export async function writeAtomically(
   file: string,

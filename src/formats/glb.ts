@@ -1,4 +1,5 @@
-// glTF 2.0 binary (.glb): one mesh, one material, the texture embedded. glTF counts texture rows from the top, so v is turned here.
+// glTF 2.0 binary (.glb): one mesh, one material, the texture embedded. glTF counts texture rows from the top, so v is
+// turned here.
 
 import path from 'node:path';
 import { writeAtomicallySync } from './files.js';
@@ -17,15 +18,19 @@ const JSON_CHUNK = 0x4e4f534a;
 const BINARY_CHUNK = 0x004e4942;
 
 export interface GlbOptions {
-  /** Shows the texture as it is (KHR_materials_unlit; viewers without it take a rough material). Default true: it carries the photo's light. */
+  /**
+   * Shows the texture as it is (KHR_materials_unlit; viewers without it take a rough material). Default true: it
+   * carries the photo's light.
+   */
   unlit?: boolean;
   /** Multiplies the vertices, e.g. 1e-3 for millimetres: the unit of glTF is the metre. */
   scale?: number;
 }
 
 /**
- * Writes a mesh to a .glb file, atomically. +y up, triangles counter-clockwise from outside, as glTF wants; a vertex with several texture
- * coordinates is written once for each. Throws FormatError, before anything is written, where the arrays do not fit together.
+ * Writes a mesh to a .glb file, atomically. +y up, triangles counter-clockwise from outside, as glTF wants; a vertex
+ * with several texture coordinates is written once for each. Throws FormatError, before anything is written, where the
+ * arrays do not fit together.
  */
 export function saveGlb(file: string, mesh: Mesh, { unlit = true, scale = 1 }: GlbOptions = {}): void {
   const { positions, normals, uv, triangles, texture } = splitSeams(checkMesh(file, mesh));

@@ -6,7 +6,9 @@ import type { Tensor } from '../tensor/tensor.js';
 
 export type HostData = Float32Array | Int32Array | Uint8Array | Uint16Array;
 
-/** A row-major array: f32 as Float32Array, i32 as Int32Array, u8 as Uint8Array, bf16 as a Uint16Array of bit patterns. */
+/**
+ * A row-major array: f32 as Float32Array, i32 as Int32Array, u8 as Uint8Array, bf16 as a Uint16Array of bit patterns.
+ */
 export interface HostArray {
   dtype: DType;
   shape: number[];
@@ -50,9 +52,9 @@ export const STORED_WIDTH: Readonly<Record<StoredType, number>> = {
 export type Fail = (problem: string) => Error;
 
 /**
- * `bytes` as elements: f32, i32, u8 and bf16 stay what they are (where alignment allows, the result is a view of `bytes`), f64 and f16
- * become f32, the other integers i32, bool u8. Throws `fail(...)` for an integer that i32 cannot hold.
- * `bytes.length` must be a multiple of the element's width.
+ * `bytes` as elements: f32, i32, u8 and bf16 stay what they are (where alignment allows, the result is a view of
+ * `bytes`), f64 and f16 become f32, the other integers i32, bool u8. Throws `fail(...)` for an integer that i32 cannot
+ * hold. `bytes.length` must be a multiple of the element's width.
  */
 export function decode(
   bytes: Uint8Array,

@@ -1,6 +1,6 @@
 // The mesh that OBJ and GLB files are written from, checked before anything is written.
-// Contract: v of `uv` points up (v = 1 is the texture's top row) and triangles are counter-clockwise seen from outside; writers turn to what
-// their format wants.
+// Contract: v of `uv` points up (v = 1 is the texture's top row) and triangles are counter-clockwise seen from outside;
+// writers turn to what their format wants.
 import { Tensor } from '../tensor/tensor.js';
 import { FormatError } from './error.js';
 import { readBytes } from './files.js';

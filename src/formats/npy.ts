@@ -1,4 +1,5 @@
-// numpy's .npy and .npz: plain number arrays in C or Fortran order, either byte order; object, text and structured arrays are refused.
+// numpy's .npy and .npz: plain number arrays in C or Fortran order, either byte order; object, text and structured
+// arrays are refused.
 import { type Zippable, zipSync } from 'fflate';
 import type { Tensor } from '../tensor/tensor.js';
 import { FormatError } from './error.js';
@@ -129,7 +130,10 @@ export function saveNpy(path: string, t: Tensor): void {
   writeAtomicallySync(path, pieces(fromTensor(t)));
 }
 
-/** Writes an .npz file, atomically; `compressed` deflates it as numpy.savez_compressed. The same input gives the same bytes. */
+/**
+ * Writes an .npz file, atomically; `compressed` deflates it as numpy.savez_compressed. The same input gives the same
+ * bytes.
+ */
 export function saveNpz(path: string, tensors: Record<string, Tensor>, { compressed = false } = {}): void {
   const files: Zippable = {};
   let size = 0;

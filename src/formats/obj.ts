@@ -1,5 +1,5 @@
-// Wavefront OBJ: writing a textured mesh (OBJ, MTL, image side by side), reading vertices, texture coordinates and polygons.
-// OBJ counts from 1 and its v points up, as our `uv` does.
+// Wavefront OBJ: writing a textured mesh (OBJ, MTL, image side by side), reading vertices, texture coordinates and
+// polygons. OBJ counts from 1 and its v points up, as our `uv` does.
 import path from 'node:path';
 import type { Tensor } from '../tensor/tensor.js';
 import { FormatError } from './error.js';

@@ -1,6 +1,7 @@
-// A restricted unpickler: builds plain values (null, booleans, numbers, text, bytes, arrays, Map for dict, Set) and calls nothing but the
-// globals its caller lists. Every other global is an error that names it, so no file can run code.
-// Contract: work and memory are proportional to the bytes read; the result may share parts, and may even contain itself.
+// A restricted unpickler: builds plain values (null, booleans, numbers, text, bytes, arrays, Map for dict, Set) and
+// calls nothing but the globals its caller lists. Every other global is an error that names it, so no file can run
+// code. Contract: work and memory are proportional to the bytes read; the result may share parts, and may even contain
+// itself.
 import { FormatError } from './error.js';
 
 /** What calling a name such as `torch._utils._rebuild_tensor_v2` means. */
@@ -257,7 +258,10 @@ class Machine {
   }
 }
 
-/** What each instruction does; the key is its byte as a character. Absent: protocol-0 text and everything that makes instances. */
+/**
+ * What each instruction does; the key is its byte as a character. Absent: protocol-0 text and everything that makes
+ * instances.
+ */
 const INSTRUCTIONS: Readonly<Record<string, (m: Machine) => void>> = {
   // Framing and the stack
   '\x80': (m) => m.protocol(m.u8()),

@@ -1,5 +1,6 @@
 // safetensors: 8-byte little-endian header length, JSON header, raw little-endian data without gaps.
-// Every range is checked against the file before a byte of data is read, and tensors are made only when all arrays are there.
+// Every range is checked against the file before a byte of data is read, and tensors are made only when all arrays are
+// there.
 import type { Tensor } from '../tensor/tensor.js';
 import { FormatError } from './error.js';
 import { InputFile, writeAtomicallySync } from './files.js';
@@ -60,8 +61,9 @@ export interface SaveOptions {
 }
 
 /**
- * The tensors of a .safetensors file by name. f32, i32, u8 and bf16 as stored; f64 and f16 as f32; other integers as i32; bool as u8.
- * Throws FormatError (file, tensor or header field) for a file that is missing, truncated, malformed, or holds an integer outside i32.
+ * The tensors of a .safetensors file by name. f32, i32, u8 and bf16 as stored; f64 and f16 as f32; other integers as
+ * i32; bool as u8. Throws FormatError (file, tensor or header field) for a file that is missing, truncated, malformed,
+ * or holds an integer outside i32.
  */
 export const loadSafetensors = (path: string, options: LoadOptions = {}): Record<string, Tensor> =>
   toTensors(readSafetensors(path, options));

@@ -1,5 +1,6 @@
 // The two layouts of torch.save: a zip archive (torch >= 1.6), and the older row of pickles followed by raw storages.
-// Both give the saved object, in which every tensor is a StoredTensor over a storage whose place in the file has been checked.
+// Both give the saved object, in which every tensor is a StoredTensor over a storage whose place in the file has been
+// checked.
 import { FormatError } from './error.js';
 import type { InputFile } from './files.js';
 import { STORED_WIDTH } from './host-array.js';

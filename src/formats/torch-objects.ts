@@ -1,5 +1,5 @@
-// What the names in a torch checkpoint mean: storages, tensors over them, dtypes, devices, numpy scalars, containers. Everything else is refused.
-// A tensor found in a pickle is a StoredTensor: checked against its storage, not yet read.
+// What the names in a torch checkpoint mean: storages, tensors over them, dtypes, devices, numpy scalars, containers.
+// Everything else is refused. A tensor found in a pickle is a StoredTensor: checked against its storage, not yet read.
 import { FormatError } from './error.js';
 import { allocate } from './files.js';
 import { countOf, decode, gather, type HostArray, type HostData, STORED_WIDTH, type StoredType } from './host-array.js';

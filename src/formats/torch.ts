@@ -1,5 +1,6 @@
-// Checkpoints of torch.save (.pt .pth .ckpt .tar), zip and legacy. Tensors and plain values only; no code is ever run, whatever the file says.
-// Everything is read and checked before the first tensor is made, so a failure leaves nothing behind.
+// Checkpoints of torch.save (.pt .pth .ckpt .tar), zip and legacy. Tensors and plain values only; no code is ever run,
+// whatever the file says. Everything is read and checked before the first tensor is made, so a failure leaves nothing
+// behind.
 import type { Tensor } from '../tensor/tensor.js';
 import { FormatError } from './error.js';
 import { InputFile } from './files.js';
@@ -8,7 +9,10 @@ import type { LoadOptions } from './safetensors.js';
 import { readSavedObject } from './torch-container.js';
 import { StorageType, StoredTensor, TorchDType } from './torch-objects.js';
 
-/** A saved object: dicts with text or whole-number keys as objects, other dicts as Map, lists, tuples and sets as arrays. */
+/**
+ * A saved object: dicts with text or whole-number keys as objects, other dicts as Map, lists, tuples and sets as
+ * arrays.
+ */
 export type TorchValue<T = Tensor> =
   | null
   | boolean
@@ -28,10 +32,11 @@ const MAX_DEPTH = 100;
 const MAX_NAMES = 1_000_000;
 
 /**
- * The state dict of a checkpoint: the root when its values are tensors, or the dict under `state_dict`, `model`, `params`, ...; dicts within
- * it are flattened with '.', values that are no tensors are left out, and a `module.` that begins every name is removed.
- * f64 and f16 become f32, 64-bit and short integers i32, bool u8; bf16 stays bf16 unless `dtype` is 'f32'. Layout is PyTorch's.
- * Throws FormatError for damaged files, names that are not allowed, and integers outside i32.
+ * The state dict of a checkpoint: the root when its values are tensors, or the dict under `state_dict`, `model`,
+ * `params`, ...; dicts within it are flattened with '.', values that are no tensors are left out, and a `module.` that
+ * begins every name is removed. f64 and f16 become f32, 64-bit and short integers i32, bool u8; bf16 stays bf16 unless
+ * `dtype` is 'f32'. Layout is PyTorch's. Throws FormatError for damaged files, names that are not allowed, and integers
+ * outside i32.
  */
 export const loadTorch = (path: string, options: LoadOptions = {}): Record<string, Tensor> =>
   toTensors(readTorchStateDict(path, options));
@@ -108,7 +113,10 @@ class Budget {
   }
 }
 
-/** The whole object of a checkpoint, tensors at their places. Throws FormatError as `loadTorch`, and where the object contains itself. */
+/**
+ * The whole object of a checkpoint, tensors at their places. Throws FormatError as `loadTorch`, and where the object
+ * contains itself.
+ */
 export function readTorch(path: string): TorchValue {
   const read = InputFile.with(path, (file) => new TreeReader(file).convert(readSavedObject(file), 'root', 0));
   return withTensors(read, new Map());

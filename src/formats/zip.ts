@@ -1,5 +1,6 @@
-// Zip archives as torch and numpy write them: a directory of entries read from the end of the file, entries read one at a time.
-// The sizes that an archive declares are not believed: they are checked against the file, and against what deflate can reach.
+// Zip archives as torch and numpy write them: a directory of entries read from the end of the file, entries read one at
+// a time. The sizes that an archive declares are not believed: they are checked against the file, and against what
+// deflate can reach.
 import { Inflate } from 'fflate';
 import { FormatError } from './error.js';
 import { allocate, type InputFile } from './files.js';
