@@ -30,7 +30,9 @@ interface Addon {
 }
 
 function load(): Addon {
-  const file = fileURLToPath(new URL('../../build/Release/rescunet.node', import.meta.url));
+  // RESCUNET_ADDON names another build (sanitizers, another vector width); see CONTRIBUTING.md.
+  const file =
+    process.env.RESCUNET_ADDON ?? fileURLToPath(new URL('../../build/Release/rescunet.node', import.meta.url));
   try {
     return createRequire(import.meta.url)(file) as Addon;
   } catch (cause) {
