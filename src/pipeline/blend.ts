@@ -141,7 +141,7 @@ export interface MirrorOptions {
 export function completeByMirror(
   view: View,
   footprint: Uint8Array,
-  { trust = 0.4, floor = 0.2 }: MirrorOptions = {},
+  { trust = 0.4, floor = 0.05 }: MirrorOptions = {},
 ): Tensor {
   const host = hostView('completeByMirror', view, footprint);
   const { h, w, map, confidence } = host;

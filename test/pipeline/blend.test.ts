@@ -1,8 +1,13 @@
 // Completion by symmetry and the merge of views, on maps whose truth is known.
 import { describe, expect, it } from 'vitest';
+import { loadSafetensors } from '../../src/formats/safetensors.js';
 import { completeByMirror, mergeViews } from '../../src/pipeline/blend.js';
+import { readPixels, toTensor } from '../../src/pipeline/image.js';
 import { psnr } from '../../src/pipeline/metrics.js';
+import { drawMesh, posed } from '../../src/pipeline/render.js';
+import { unwrap, uvTable } from '../../src/pipeline/unwrap.js';
 import { full, rand, type Tensor, tensor } from '../../src/tensor/index.js';
+import { sharedPath } from '../shared.js';
 import { paint, u8 } from './surface.js';
 
 const SIZE = 64;
@@ -109,4 +114,25 @@ describe('mergeViews', () => {
     for (const v of merged.dataSync()) expect(Math.abs(v - 50)).toBeLessThan(1e-2);
     expect(() => mergeViews([], everywhere)).toThrow('mergeViews: no views');
   });
+});
+
+const model = sharedPath('data/bfm/bfm_3ddfa.safetensors');
+const person = sharedPath('data/uv-textures/deep3d-204/003.png');
+
+it.runIf(model && person).each([45, -70])('a real face seen at yaw %d is completed close to its truth', async (yaw) => {
+  if (!model || !person) return;
+  const tensors = loadSafetensors(model);
+  const clockwise = tensors.tri.dataSync();
+  const triangles = Int32Array.from(clockwise, (_, i) => clockwise[i % 3 === 0 ? i : i % 3 === 1 ? i + 1 : i - 1]);
+  const uv = new Float32Array(tensors.uv.dataSync());
+  const truth = toTensor(await readPixels(person));
+  const table = uvTable(uv, triangles);
+  const vertices = posed(new Float32Array(tensors.u.dataSync()), { yaw }, 300);
+  const { footprint } = table;
+  const photo = drawMesh({ vertices, triangles, uv, texture: truth, footprint }, { size: 300, supersampling: 2 });
+  const seen = unwrap(photo.image, vertices, table);
+  const mask = u8(footprint, 256);
+  const completed = psnr(completeByMirror(seen, footprint), truth, { mask });
+  expect(completed).toBeGreaterThan(24);
+  expect(completed).toBeGreaterThan(psnr(seen.texture, truth, { mask }) + 6);
 });
