@@ -1,6 +1,18 @@
-// The `nn` namespace.
+// Modules, layers, initialisation and losses.
 export { AttentionGate } from './attention_gate.js';
 export { FastNormalizedFusion } from './fusion.js';
-export * as init from './init.js';
-export * from './layers.js';
-export { buffer, type LoadOptions, Module, parameter, type StateDict } from './module.js';
+export { type Initializer, type Initializers, initializers } from './init.js';
+export {
+  BatchNorm2d,
+  Conv2d,
+  type ConvLayerOptions,
+  ConvNorm,
+  ConvTranspose2d,
+  type ConvTransposeLayerOptions,
+  Linear,
+  type LinearOptions,
+  PReLU,
+} from './layers.js';
+export { adversarialLoss, discriminatorLoss } from './losses.js';
+export { type LoadReport, type LoadStateOptions, Module } from './module.js';
+export { Adam, type AdamOptions } from './optim.js';

@@ -4,7 +4,7 @@
 import { cast, permute, reshape } from '../tensor/ops/layout.js';
 import { tidy } from '../tensor/scope.js';
 import { type Shape, ShapeError, sameShape, showShape, sizeOf } from '../tensor/shape.js';
-import { Tensor, Variable } from '../tensor/tensor.js';
+import { type Tensor, Variable } from '../tensor/tensor.js';
 
 /** How PyTorch stores a variable: viewed as `view`, permuted by `dims`, it has our order of elements. */
 export interface TorchLayout {
@@ -117,7 +117,8 @@ export abstract class Module {
       throw new ShapeError(`loadStateDict: the state does not fit ${this.constructor.name}: ${problems.join(' | ')}`);
     for (const { name, variable, layout } of entries) {
       const x = given.get(name);
-      if (x) tidy(() => void variable.assign(from === 'torch' && layout ? fromTorch(f32(x), variable, layout) : f32(x)));
+      if (x)
+        tidy(() => void variable.assign(from === 'torch' && layout ? fromTorch(f32(x), variable, layout) : f32(x)));
     }
     return { missing, extra };
   }

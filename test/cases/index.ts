@@ -1,5 +1,6 @@
 // All case files, and the reference device made of their kernels.
 import { registerReference } from '../reference.js';
+import attentionGate from './attention_gate.js';
 import batchNorm from './batch_norm.js';
 import type { Case } from './case.js';
 import conv2d from './conv2d.js';
@@ -17,6 +18,7 @@ import resize from './resize.js';
 import softmax from './softmax.js';
 
 export const cases: Record<string, Case> = {
+  attentionGate,
   batchNorm,
   conv2d,
   elementwise,

@@ -1,0 +1,214 @@
+// The generator family of the paper (Fig. 2, specification section 3): two coupled ResNet-50 U-Nets that complete a UV map.
+// Shapes in comments are those of base width 64 at 256x256; other base widths scale the channels.
+import { AttentionGate } from '../nn/attention_gate.js';
+import { FastNormalizedFusion } from '../nn/fusion.js';
+import { type Initializers, initializers } from '../nn/init.js';
+import { BatchNorm2d, Conv2d, ConvNorm } from '../nn/layers.js';
+import { Module } from '../nn/module.js';
+import { relu, tanh } from '../tensor/ops/elementwise.js';
+import { concat } from '../tensor/ops/layout.js';
+import { resize } from '../tensor/ops/resize.js';
+import { ShapeError, showShape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { ResNetEncoder, ResNetStages } from './resnet.js';
+
+export interface GeneratorOptions {
+  /** Channels of the first encoder level, a multiple of 4. */
+  baseWidth?: number;
+  /** Attention gates and fast normalised fusion; without them every skip connection concatenates (the paper's ablation). */
+  attention?: boolean;
+  /** Two coupled U-Nets; otherwise the first alone. */
+  coupled?: boolean;
+  /** Channels of the incomplete map. */
+  channels?: number;
+  /** The initial weights then depend on it alone; otherwise on `manualSeed` and the draws since. */
+  seed?: number;
+}
+
+export interface GeneratorOutput {
+  /** [n, h, w, 3] in [-1, 1]: the completed map. `aux` itself when not coupled. */
+  final: Tensor;
+  /** [n, h, w, 3] in [-1, 1]: the first U-Net's map, trained by the auxiliary loss. */
+  aux: Tensor;
+  /** Attention maps [n, h/16, w/16, 1] ... [n, h/2, w/2, 1] of the last U-Net, deep to shallow; none without attention. */
+  attention: Tensor[];
+}
+
+/** Widths of the encoder levels S1..S5 and the decoder levels S6..S9, in units of baseWidth. */
+const ENCODER = [1, 4, 8, 16, 32] as const;
+const DECODER = [4, 2, 1, 0.5] as const;
+
+/** Width of what comes up to decoder step i: S5, then the step before. */
+const below = (i: number): number => (i === 0 ? ENCODER[4] : DECODER[i - 1]);
+/** Width of the encoder level that decoder step i meets: S4, S3, S2, S1. */
+const beside = (i: number): number => ENCODER[3 - i];
+
+const up = (x: Tensor): Tensor => resize(x, { size: [2 * x.shape[1], 2 * x.shape[2]], mode: 'nearest' });
+const join = (...parts: Tensor[]): Tensor => concat(parts, { axis: -1 });
+const steps = <T>(make: (i: number) => T): T[] => DECODER.map((_, i) => make(i));
+
+const gates = (w: number, { heUniform: init }: Initializers): AttentionGate[] =>
+  steps((i) => new AttentionGate(beside(i) * w, below(i) * w, DECODER[i] * w, { init }));
+
+/** Up-sampling to the map's size and two 3x3 convolutions to colours. */
+class Head extends Module {
+  readonly conv1: Conv2d;
+  readonly bn1: BatchNorm2d;
+  readonly conv2: Conv2d;
+
+  constructor(w: number, { xavierUniform: init }: Initializers) {
+    super();
+    this.conv1 = new Conv2d(w / 2, w / 4, 3, { padding: 1, bias: false, init });
+    this.bn1 = new BatchNorm2d(w / 4);
+    this.conv2 = new Conv2d(w / 4, 3, 3, { padding: 1, init });
+  }
+
+  forward(d: Tensor): Tensor {
+    const y = relu(this.bn1.forward(this.conv1.forward(up(d)))); // [n, 256, 256, 16]
+    return tanh(this.conv2.forward(y)); // [n, 256, 256, 3]
+  }
+}
+
+interface FirstOutput {
+  encoder: Tensor[];
+  decoder: Tensor[];
+  image: Tensor;
+  attention: Tensor[];
+}
+
+/** U1: encoder S1..S5, decoder S6..S9 whose skip connections pass attention gates (the AC nodes), auxiliary output. */
+class FirstUNet extends Module {
+  readonly encoder: ResNetEncoder;
+  readonly gate: readonly AttentionGate[];
+  readonly decoder: readonly ConvNorm[];
+  readonly head: Head;
+
+  constructor(channels: number, w: number, attention: boolean, init: Initializers) {
+    super();
+    this.encoder = new ResNetEncoder(channels, w, init);
+    this.gate = attention ? gates(w, init) : [];
+    this.decoder = steps(
+      (i) => new ConvNorm((below(i) + beside(i)) * w, DECODER[i] * w, 3, { padding: 1, init: init.heUniform }),
+    );
+    this.head = new Head(w, init);
+  }
+
+  forward(x: Tensor): FirstOutput {
+    const encoder = this.encoder.forward(x);
+    const decoder: Tensor[] = [];
+    const attention: Tensor[] = [];
+    let d = encoder[4]; // S5 [n, 8, 8, 2048]
+    for (let i = 0; i < DECODER.length; i++) {
+      const g = up(d); // [n, 16, 16, 2048] -> ... -> [n, 128, 128, 64]
+      const gate = this.gate[i]?.forward(encoder[3 - i], g);
+      if (gate) attention.push(gate.attention);
+      const skip = gate?.gated ?? encoder[3 - i];
+      d = relu(this.decoder[i].forward(join(g, skip))); // S6 [n, 16, 16, 256] -> ... -> S9 [n, 128, 128, 32]
+      decoder.push(d);
+    }
+    return { encoder, decoder, image: this.head.forward(d), attention };
+  }
+}
+
+/** U2's encoder: S1 enters, and every level is coupled with U1's by a 1x1 convolution. */
+class CoupledEncoder extends ResNetStages {
+  readonly couple: readonly ConvNorm[];
+
+  constructor(w: number, init: Initializers) {
+    super(w, init);
+    this.couple = ENCODER.slice(1).map((c) => new ConvNorm(2 * c * w, c * w, 1, { init: init.heNormal }));
+  }
+
+  forward(first: readonly Tensor[]): Tensor[] {
+    const levels = [first[0]]; // X1 = S1 [n, 128, 128, 64]
+    for (let k = 2; k <= 5; k++) {
+      const both = join(this.level(k, levels[k - 2]), first[k - 1]);
+      levels.push(relu(this.couple[k - 2].forward(both))); // X2 [n, 64, 64, 256] -> ... -> X5 [n, 8, 8, 2048]
+    }
+    return levels;
+  }
+}
+
+/** U2: coupled encoder, decoder whose skip connections are gated, projected and fused with U1's decoder (the AFC nodes). */
+class SecondUNet extends Module {
+  readonly encoder: CoupledEncoder;
+  readonly gate: readonly AttentionGate[];
+  readonly project: readonly ConvNorm[];
+  readonly fuse: readonly FastNormalizedFusion[];
+  readonly decoder: readonly ConvNorm[];
+  readonly head: Head;
+
+  constructor(w: number, attention: boolean, init: Initializers) {
+    super();
+    const { heUniform } = init;
+    this.encoder = new CoupledEncoder(w, init);
+    this.gate = attention ? gates(w, init) : [];
+    this.project = attention ? steps((i) => new ConvNorm(beside(i) * w, DECODER[i] * w, 1, { init: heUniform })) : [];
+    this.fuse = attention ? steps(() => new FastNormalizedFusion()) : [];
+    const skip = (i: number) => (attention ? DECODER[i] : beside(i) + DECODER[i]);
+    this.decoder = steps(
+      (i) => new ConvNorm((below(i) + skip(i)) * w, DECODER[i] * w, 3, { padding: 1, init: heUniform }),
+    );
+    this.head = new Head(w, init);
+  }
+
+  forward(first: FirstOutput): { image: Tensor; attention: Tensor[] } {
+    const encoder = this.encoder.forward(first.encoder);
+    const attention: Tensor[] = [];
+    let d = encoder[4]; // X5 [n, 8, 8, 2048]
+    for (let i = 0; i < DECODER.length; i++) {
+      const g = up(d); // [n, 16, 16, 2048] -> ... -> [n, 128, 128, 64]
+      const gate = this.gate[i]?.forward(encoder[3 - i], g);
+      if (gate) {
+        attention.push(gate.attention);
+        const projected = this.project[i].forward(gate.gated); // [n, 16, 16, 256] -> ... -> [n, 128, 128, 32]
+        d = join(g, this.fuse[i].forward(first.decoder[i], projected));
+      } else {
+        d = join(g, encoder[3 - i], first.decoder[i]);
+      }
+      d = relu(this.decoder[i].forward(d)); // [n, 16, 16, 256] -> ... -> [n, 128, 128, 32]
+    }
+    return { image: this.head.forward(d), attention };
+  }
+}
+
+/**
+ * Attention ResCUNet (`attention`, `coupled`: 74,457,734 parameters), ResCUNet (without attention: 75,392,102) or one U-Net
+ * (not coupled: 32,651,519). Initial weights as in section 3.7: encoders He normal, decoders and gates He uniform, heads
+ * Xavier uniform.
+ */
+export class Generator extends Module {
+  readonly unet1: FirstUNet;
+  readonly unet2: SecondUNet | undefined;
+  private readonly channels: number;
+
+  constructor(options: GeneratorOptions = {}) {
+    super();
+    const { baseWidth = 64, attention = true, coupled = true, channels = 3, seed } = options;
+    if (!Number.isInteger(baseWidth) || baseWidth < 4 || baseWidth % 4 !== 0) {
+      throw new ShapeError(`Generator: baseWidth must be a multiple of 4, got ${baseWidth}`);
+    }
+    if (!Number.isInteger(channels) || channels < 1) {
+      throw new ShapeError(`Generator: channels must be a whole number >= 1, got ${channels}`);
+    }
+    const init = initializers(seed);
+    this.channels = channels;
+    this.unet1 = new FirstUNet(channels, baseWidth, attention, init);
+    this.unet2 = coupled ? new SecondUNet(baseWidth, attention, init) : undefined;
+  }
+
+  /** x [n, h, w, channels] in [-1, 1], h and w multiples of 32. Throws ShapeError otherwise. */
+  forward(x: Tensor): GeneratorOutput {
+    const [n, h, w, c] = x.shape;
+    const fits = x.shape.length === 4 && c === this.channels && n > 0 && h > 0 && w > 0 && h % 32 === 0 && w % 32 === 0;
+    if (!fits) {
+      throw new ShapeError(
+        `Generator: x must be [n,h,w,${this.channels}] with h and w multiples of 32, got ${showShape(x.shape)}`,
+      );
+    }
+    const first = this.unet1.forward(x);
+    if (!this.unet2) return { final: first.image, aux: first.image, attention: first.attention };
+    const { image, attention } = this.unet2.forward(first);
+    return { final: image, aux: first.image, attention };
+  }
+}
