@@ -1,0 +1,307 @@
+// Face models on disk: the one that ships with the package, files of the plain layout, and the published files that `convert`
+// turns into it. Contract: whatever the source, the result has modes as MorphableModel wants them, triangles counter-clockwise
+// from outside, one UV per vertex with v up, and 68 landmarks.
+import { fileURLToPath } from 'node:url';
+import { FormatError } from '../formats/error.js';
+import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../formats/safetensors.js';
+import { solveCholesky } from '../models/cholesky.js';
+import { unwrapWithSeam } from '../models/cylindrical.js';
+import { FaceModelError, type HostTensor, MorphableModel } from '../models/morphable.js';
+
+type Tensors = Readonly<Record<string, HostTensor>>;
+type Text = Readonly<Record<string, string>>;
+
+export interface ConvertOptions {
+  /** `own`: the layout of the file; `cylindrical`: the unwrap of paper-spec 2.1 of the mean face. */
+  uv?: 'own' | 'cylindrical';
+}
+
+const EMBEDDED = fileURLToPath(new URL('../../assets/face.safetensors', import.meta.url));
+
+let embedded: MorphableModel | undefined;
+
+/**
+ * The face model of a file (any that `convertFaceModel` knows), or the one that ships with the package, which is read once per process.
+ * Throws FormatError naming the file and the tensor.
+ */
+export function loadFaceModel(path?: string): MorphableModel {
+  if (path !== undefined) return convertFaceModel(path);
+  embedded ??= convertFaceModel(EMBEDDED);
+  return embedded;
+}
+
+/**
+ * Writes the plain layout: `mean` [N, 3], `identity` [k, N, 3], `identity_std` [k], `expression` [k, N, 3], `expression_std` [k],
+ * `triangles` [T, 3], `landmarks` [68], `uv` [N, 2], where the source had them `parameter_mean`, `parameter_std` [62]; name, licence and units as
+ * metadata. All f32 and i32, since modes in tiny units do not survive f16.
+ */
+export function saveFaceModel(path: string, model: MorphableModel): void {
+  const { tensors, metadata } = model.toTensors();
+  writeSafetensors(path, tensors, metadata);
+}
+
+interface Layout {
+  name: string;
+  /** Tensors that a file of this kind has, all of them. */
+  tensors: readonly string[];
+  read(tensors: Tensors, metadata: Text): MorphableModel;
+}
+
+/** What `convertFaceModel` recognises. */
+const LAYOUTS: readonly Layout[] = [
+  {
+    name: 'plain',
+    tensors: ['mean', 'identity', 'identity_std', 'expression', 'expression_std', 'triangles', 'landmarks', 'uv'],
+    read: (tensors, metadata) => MorphableModel.fromTensors(tensors, metadata),
+  },
+  {
+    name: '3DDFA (Basel Face Model)',
+    tensors: ['u', 'w_shp', 'w_exp', 'tri', 'keypoints', 'uv', 'param_mean', 'param_std'],
+    read: fromBasel,
+  },
+  {
+    name: 'ICT-FaceKit',
+    tensors: ['mean', 'identity', 'expression', 'quads', 'uvs', 'quads_uv', 'landmarks68'],
+    read: fromFaceKit,
+  },
+  {
+    name: 'Surrey Face Model',
+    tensors: ['mean', 'basis', 'eigenvalues', 'tri', 'uv', 'expression', 'ibug_to_vertex'],
+    read: fromSurrey,
+  },
+];
+
+/**
+ * Reads a .safetensors face model, recognised by the names of its tensors: the plain layout, 3DDFA's Basel model, ICT-FaceKit, Surrey.
+ * Units of length stay what they were (`units` of the model). Throws FormatError that lists what was found and what is recognised.
+ */
+export function convertFaceModel(path: string, { uv = 'own' }: ConvertOptions = {}): MorphableModel {
+  if (uv !== 'own' && uv !== 'cylindrical') {
+    throw new FormatError(path, 'uv', `wanted 'own' or 'cylindrical', got '${uv}'`);
+  }
+  const tensors = readSafetensors(path, { dtype: 'f32' });
+  const layout = LAYOUTS.find((known) => known.tensors.every((name) => name in tensors));
+  if (!layout) {
+    const found = Object.keys(tensors).sort();
+    const list = found.length > 12 ? [...found.slice(0, 12), `${found.length - 12} more`] : found;
+    const known = LAYOUTS.map((l) => `${l.name} (${l.tensors.join(', ')})`);
+    throw new FormatError(
+      path,
+      'tensors',
+      `no face model that is recognised: found ${list.join(', ') || 'none'}; wanted one of ${known.join('; ')}`,
+    );
+  }
+  try {
+    const model = layout.read(tensors, readSafetensorsMetadata(path));
+    return uv === 'own' ? model : withCylindricalUv(model);
+  } catch (error) {
+    if (error instanceof FaceModelError) {
+      throw new FormatError(path, error.field, error.message.replace(/^face model: [^:]*: /, ''));
+    }
+    throw error;
+  }
+}
+
+/** The same faces with the texture coordinates of paper-spec 2.1; vertices at the cut behind the head double. */
+function withCylindricalUv(model: MorphableModel): MorphableModel {
+  const { source, triangles, uv } = unwrapWithSeam(model.mean, model.triangles);
+  return model.remap(source, triangles, uv);
+}
+
+/** Standard deviation of a blendshape's weight, which runs from 0 to 1 and mostly is near 0: our choice. */
+const BLENDSHAPE_STD = 0.25;
+
+function fromBasel(t: Tensors, metadata: Text): MorphableModel {
+  const n = rows(t, 'u', 3);
+  const identity = modesLast(t, 'w_shp', n);
+  const expression = modesLast(t, 'w_exp', n);
+  const mean = floats(t.u);
+  const parameterMean = floats(t.param_mean);
+  const parameterStd = floats(t.param_std);
+  return new MorphableModel({
+    mean,
+    identity: identity.modes,
+    identityStd: parameterStd.slice(12, 12 + identity.count),
+    expression: expression.modes,
+    expressionStd: parameterStd.slice(12 + identity.count, 12 + identity.count + expression.count),
+    triangles: outwards(mean, integers(t, 'tri', 3)),
+    landmarks: integers(t, 'keypoints'),
+    uv: floats(t.uv),
+    parameterMean,
+    parameterStd,
+    name: 'Basel Face Model 2009 (3DDFA)',
+    licence: metadata.licence,
+    units: 'um',
+  });
+}
+
+/**
+ * The part of the head whose texture coordinates lie in the first tile (u <= 1: the whole face to behind the ears); the back of the head
+ * has a tile of its own and is left out. Vertices on a UV seam double.
+ */
+function fromFaceKit(t: Tensors, metadata: Text): MorphableModel {
+  const n = rows(t, 'mean', 3);
+  const identity = modesFirst(t, 'identity', n);
+  const expression = modesFirst(t, 'expression', n);
+  const corners = integers(t, 'quads', 4);
+  const cornersUv = integers(t, 'quads_uv', 4);
+  const uvs = floats(t.uvs);
+  if (cornersUv.length !== corners.length) {
+    throw new FaceModelError('quads_uv', `wanted [${corners.length / 4}, 4], got [${t.quads_uv.shape.join(', ')}]`);
+  }
+  const badUv = cornersUv.findIndex((k) => !(k >= 0 && 2 * k + 1 < uvs.length));
+  if (badUv >= 0)
+    throw new FaceModelError('quads_uv', `row ${badUv >> 2} names ${cornersUv[badUv]} of ${uvs.length / 2}`);
+  const copies = new Map<number, number>();
+  const source: number[] = [];
+  const uv: number[] = [];
+  const triangles: number[] = [];
+  for (let q = 0; q < corners.length; q += 4) {
+    const places = cornersUv.subarray(q, q + 4);
+    if (places.some((k) => uvs[2 * k] > 1 || uvs[2 * k + 1] > 1)) continue;
+    const quad = Array.from(places, (k, c) => {
+      const key = corners[q + c] * (uvs.length / 2) + k;
+      let copy = copies.get(key);
+      if (copy === undefined) {
+        copy = source.length;
+        copies.set(key, copy);
+        source.push(corners[q + c]);
+        uv.push(uvs[2 * k], uvs[2 * k + 1]);
+      }
+      return copy;
+    });
+    triangles.push(quad[0], quad[1], quad[2], quad[0], quad[2], quad[3]);
+  }
+  const mean = floats(t.mean);
+  const whole = new MorphableModel({
+    mean,
+    identity: identity.modes,
+    identityStd: new Float32Array(identity.count).fill(1),
+    expression: expression.modes,
+    expressionStd: new Float32Array(expression.count).fill(BLENDSHAPE_STD),
+    triangles: Int32Array.of(corners[0], corners[1], corners[2]),
+    landmarks: integers(t, 'landmarks68'),
+    uv: new Float32Array(2 * n),
+    name: 'ICT-FaceKit',
+    licence: metadata.licence,
+    units: 'cm',
+  });
+  const part = whole.remap(Int32Array.from(source), Int32Array.from(triangles), Float32Array.from(uv));
+  outwards(part.mean, part.triangles);
+  return part;
+}
+
+/** 50 of its landmarks are published; the others are placed by `placeLandmarks`. */
+function fromSurrey(t: Tensors, metadata: Text): MorphableModel {
+  const n = rows(t, 'mean', 3);
+  const basis = modesLast(t, 'basis', n);
+  const expression = modesFirst(t, 'expression', n);
+  const mean = floats(t.mean);
+  const eigenvalues = floats(t.eigenvalues);
+  const pairs = integers(t, 'ibug_to_vertex', 2);
+  const known = new Int32Array(68).fill(-1);
+  for (let i = 0; i < pairs.length; i += 2) {
+    if (pairs[i] < 1 || pairs[i] > 68) throw new FaceModelError('ibug_to_vertex', `there is no landmark ${pairs[i]}`);
+    known[pairs[i] - 1] = pairs[i + 1];
+  }
+  return new MorphableModel({
+    mean,
+    identity: basis.modes,
+    identityStd: eigenvalues.map(Math.sqrt),
+    expression: expression.modes,
+    expressionStd: new Float32Array(expression.count).fill(BLENDSHAPE_STD),
+    triangles: outwards(mean, integers(t, 'tri', 3)),
+    landmarks: placeLandmarks(mean, known),
+    uv: floats(t.uv).map((v, i) => (i % 2 === 0 ? v : 1 - v)),
+    name: 'Surrey Face Model',
+    licence: metadata.licence,
+    units: 'mm',
+  });
+}
+
+/**
+ * Fills landmarks that a model leaves open (-1): those of the embedded mean head, carried over by the affine map that best fits the landmarks
+ * that both have, then the nearest vertex. Good to a few millimetres, so a fit should trust them less.
+ */
+function placeLandmarks(mean: Float32Array, known: Int32Array): Int32Array {
+  const head = loadFaceModel();
+  const marks = head.landmarksOf(head.mean);
+  const normal = new Float64Array(16);
+  const right = [new Float64Array(4), new Float64Array(4), new Float64Array(4)];
+  for (let i = 0; i < known.length; i++) {
+    if (known[i] < 0) continue;
+    const row = [marks[3 * i], marks[3 * i + 1], marks[3 * i + 2], 1];
+    for (let a = 0; a < 4; a++) {
+      for (let b = 0; b < 4; b++) normal[4 * a + b] += row[a] * row[b];
+      for (let c = 0; c < 3; c++) right[c][a] += row[a] * mean[3 * known[i] + c];
+    }
+  }
+  const map = right.map((b) => solveCholesky(normal, b));
+  return known.map((vertex, i) => {
+    if (vertex >= 0) return vertex;
+    const place = map.map((m) => {
+      if (!m) throw new FaceModelError('landmarks', 'the landmarks given lie in a plane');
+      return m[0] * marks[3 * i] + m[1] * marks[3 * i + 1] + m[2] * marks[3 * i + 2] + m[3];
+    });
+    let best = 0;
+    let least = Number.POSITIVE_INFINITY;
+    for (let v = 0; v < mean.length / 3; v++) {
+      const d = (mean[3 * v] - place[0]) ** 2 + (mean[3 * v + 1] - place[1]) ** 2 + (mean[3 * v + 2] - place[2]) ** 2;
+      if (d < least) [least, best] = [d, v];
+    }
+    return best;
+  });
+}
+
+/** Turns triangles round, in place, where most of a face (which looks along +z) would be seen from behind. */
+function outwards(mean: Float32Array, triangles: Int32Array): Int32Array {
+  let facing = 0;
+  for (let t = 0; t < triangles.length; t += 3) {
+    const [a, b, c] = [3 * triangles[t], 3 * triangles[t + 1], 3 * triangles[t + 2]];
+    facing += (mean[b] - mean[a]) * (mean[c + 1] - mean[a + 1]) - (mean[b + 1] - mean[a + 1]) * (mean[c] - mean[a]);
+  }
+  if (facing < 0) {
+    for (let t = 0; t < triangles.length; t += 3) {
+      [triangles[t + 1], triangles[t + 2]] = [triangles[t + 2], triangles[t + 1]];
+    }
+  }
+  return triangles;
+}
+
+function rows(t: Tensors, field: string, columns: number): number {
+  const { shape } = t[field];
+  if (shape.length !== 2 || shape[1] !== columns) {
+    throw new FaceModelError(field, `wanted shape [*, ${columns}], got [${shape.join(', ')}]`);
+  }
+  return shape[0];
+}
+
+const floats = (tensor: HostTensor): Float32Array =>
+  tensor.data instanceof Float32Array ? tensor.data : Float32Array.from(tensor.data);
+
+function integers(t: Tensors, field: string, columns?: number): Int32Array {
+  if (columns !== undefined) rows(t, field, columns);
+  if (t[field].dtype !== 'i32') throw new FaceModelError(field, `wanted integers, got ${t[field].dtype}`);
+  return Int32Array.from(t[field].data);
+}
+
+/** Modes stored [k, N, 3]. */
+function modesFirst(t: Tensors, field: string, n: number): { count: number; modes: Float32Array } {
+  const { shape } = t[field];
+  if (shape.length !== 3 || shape[1] !== n || shape[2] !== 3) {
+    throw new FaceModelError(field, `wanted shape [*, ${n}, 3], got [${shape.join(', ')}]`);
+  }
+  return { count: shape[0], modes: floats(t[field]) };
+}
+
+/** Modes stored [N, 3, k], turned to [k, N, 3]. */
+function modesLast(t: Tensors, field: string, n: number): { count: number; modes: Float32Array } {
+  const { shape, data } = t[field];
+  if (shape.length !== 3 || shape[0] !== n || shape[1] !== 3) {
+    throw new FaceModelError(field, `wanted shape [${n}, 3, *], got [${shape.join(', ')}]`);
+  }
+  const count = shape[2];
+  const modes = new Float32Array(data.length);
+  for (let i = 0, at = 0; i < 3 * n; i++) for (let k = 0; k < count; k++) modes[k * 3 * n + i] = data[at++];
+  return { count, modes };
+}
