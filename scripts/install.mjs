@@ -41,6 +41,9 @@ const builder = process.env.RESCUNET_BUILD ?? (succeeds('cmake', ['--version']) 
 if (builder === 'cmake') {
   run(join(dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js'), ['compile', '--parallel', jobs]);
 } else {
-  run(join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js'), ['rebuild', '--jobs', jobs]);
+  // Node's own headers, where its installation has them, save node-gyp a download.
+  const prefix = dirname(dirname(process.execPath));
+  const local = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
+  run(join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js'), ['rebuild', '--jobs', jobs, ...local]);
 }
 if (!existsSync(join(root, 'build', 'Release', 'rescunet.node'))) fail('the build ended without build/Release/rescunet.node.');

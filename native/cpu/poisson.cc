@@ -6,6 +6,7 @@
 //
 // A region of free pixels without any fixed one is determined up to a constant: it is solved with one pixel tied to its
 // x, and then moved to the mean of x.
+#include <initializer_list>
 #include <cstdint>
 #include "kernels.h"
 
