@@ -1,5 +1,6 @@
 // The public surface of @rescunet/core: re-exports only.
 
+export { FormatError } from './formats/error.js';
 export * as formats from './formats/index.js';
 export * as models from './models/index.js';
 export * as nn from './nn/index.js';

@@ -214,6 +214,14 @@ describe('capture', () => {
     expect(await train(true)).toEqual(await train(false));
   });
 
+  it('outlives the scope in which it was first called', async () => {
+    const f = capture((x: Tensor) => x.mul(3));
+    for (let i = 0; i < 3; i++) {
+      const y = tidy(() => f(full([2], i)));
+      expect(await y.toArray()).toEqual([3 * i, 3 * i]);
+    }
+  });
+
   it('plans memory by life time', () => {
     const f = capture((x: Tensor) => {
       let y = x;

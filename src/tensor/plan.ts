@@ -3,7 +3,7 @@ import { type Device, DeviceError, deviceNamed } from './device.js';
 import { bytesPerElement } from './dtype.js';
 import { ALLOCATE, FREE, instructions, Program, printProgram, REPLAY, VIEW } from './program.js';
 import { collectOutside, emit, empty } from './record.js';
-import { tensorsIn } from './scope.js';
+import { persist, tensorsIn } from './scope.js';
 import type { Storage } from './storage.js';
 import { Tensor } from './tensor.js';
 
@@ -193,7 +193,7 @@ export function capture<A extends Tensor[], R>(
     const key = `${device.name} ${args.map((x) => `${x.dtype}${x.shape}`).join(' ')}`;
     let plan = plans.get(key);
     if (!plan) {
-      plan = new Plan(device, fn as unknown as (...args: Tensor[]) => R, args);
+      plan = persist(() => new Plan(device, fn as unknown as (...args: Tensor[]) => R, args));
       plans.set(key, plan);
     }
     return plan.run(args);

@@ -8,6 +8,16 @@ export function track(tensor: Tensor): void {
   scopes.at(-1)?.push(tensor);
 }
 
+/** Runs fn outside every scope: what it makes lives until disposed of. */
+export function persist<T>(fn: () => T): T {
+  scopes.push([]);
+  try {
+    return fn();
+  } finally {
+    scopes.pop();
+  }
+}
+
 /** Every tensor in a value: a tensor, or arrays and plain objects of them. */
 export function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
   if (value instanceof Tensor) found.push(value);
