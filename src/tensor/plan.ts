@@ -3,7 +3,7 @@ import { type Device, DeviceError, deviceNamed } from './device.js';
 import { bytesPerElement } from './dtype.js';
 import { ALLOCATE, FREE, instructions, Program, printProgram, REPLAY, VIEW } from './program.js';
 import { collectOutside, emit, empty } from './record.js';
-import { persist, tensorsIn } from './scope.js';
+import { persist, walk } from './scope.js';
 import type { Storage } from './storage.js';
 import { Tensor } from './tensor.js';
 
@@ -47,7 +47,7 @@ class Plan<R> {
   readonly inputs: Tensor[];
   readonly arenaBytes: number;
   private readonly result: R;
-  private readonly outputs: Tensor[];
+  private readonly outputs: Tensor[] = [];
   private readonly buffers: Placement[] = [];
   private readonly words: number[] = [];
   private readonly program: number;
@@ -67,7 +67,9 @@ class Plan<R> {
     });
     for (const storage of this.kept) storage.retain();
     this.result = result;
-    this.outputs = tensorsIn(result);
+    walk(result, (item) => {
+      if (item instanceof Tensor) this.outputs.push(item);
+    });
     this.arenaBytes = this.layOut(recorded);
     this.arena = empty([Math.max(this.arenaBytes, 1)], 'u8', device);
     for (const { slot, offset } of this.buffers) device.program.control(VIEW, slot, this.arena.storage.slot, offset);

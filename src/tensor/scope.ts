@@ -1,16 +1,20 @@
 // Scopes: memory whose owner is a block of code. Every tensor made inside `tidy` is disposed of at its end, unless returned.
-import { Tensor, Variable } from './tensor.js';
 
-const scopes: Tensor[][] = [];
+/** A tensor, as far as a scope is concerned. */
+interface Owned {
+  dispose(): void;
+}
 
-/** Called by the Tensor constructor. */
-export function track(tensor: Tensor): void {
-  scopes.at(-1)?.push(tensor);
+const scopes: Set<unknown>[] = [];
+
+/** Called for every tensor made that is not a variable. */
+export function track(tensor: Owned): void {
+  scopes.at(-1)?.add(tensor);
 }
 
 /** Runs fn outside every scope: what it makes lives until disposed of. */
 export function persist<T>(fn: () => T): T {
-  scopes.push([]);
+  scopes.push(new Set());
   try {
     return fn();
   } finally {
@@ -18,14 +22,13 @@ export function persist<T>(fn: () => T): T {
   }
 }
 
-/** Every tensor in a value: a tensor, or arrays and plain objects of them. */
-export function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
-  if (value instanceof Tensor) found.push(value);
-  else if (Array.isArray(value)) for (const item of value) tensorsIn(item, found);
+/** Calls visit for a value and, where it is an array or a plain object, for everything in it. */
+export function walk(value: unknown, visit: (item: unknown) => void): void {
+  visit(value);
+  if (Array.isArray(value)) for (const item of value) walk(item, visit);
   else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const item of Object.values(value)) tensorsIn(item, found);
+    for (const item of Object.values(value)) walk(item, visit);
   }
-  return found;
 }
 
 /**
@@ -33,20 +36,20 @@ export function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
  * plain objects of them), which pass to the enclosing scope. Holds when fn throws. fn must be synchronous.
  */
 export function tidy<T>(fn: () => T): T {
-  const made: Tensor[] = [];
+  const made = new Set<unknown>();
   scopes.push(made);
-  let kept = new Set<Tensor>();
+  const kept: Owned[] = [];
   try {
     const result = fn();
     if (result instanceof Promise)
       throw new TypeError('tidy: the function must not be async; read values after the scope');
-    kept = new Set(tensorsIn(result));
+    walk(result, (item) => {
+      if (made.delete(item)) kept.push(item as Owned);
+    });
     return result;
   } finally {
     scopes.pop();
-    for (const tensor of made) {
-      if (kept.has(tensor)) track(tensor);
-      else if (!(tensor instanceof Variable)) tensor.dispose();
-    }
+    kept.forEach(track);
+    for (const tensor of made) (tensor as Owned).dispose();
   }
 }

@@ -37,7 +37,8 @@ export class Tensor {
     this.size = sizeOf(shape);
     this.held = storage;
     dropped.register(this, storage, this);
-    track(this);
+    // Variables outlive every scope.
+    if (!(this instanceof Variable)) track(this);
   }
 
   get storage(): Storage {

@@ -5,7 +5,8 @@ import { checkDType, derive, emit, record } from '../record.js';
 import { type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
 import { type Tensor, Variable } from '../tensor.js';
 import { add, div, mul, sqrt, sub } from './elementwise.js';
-import { mean, sum } from './reduce.js';
+import { mean } from './mean.js';
+import { sum } from './reduce.js';
 
 export interface BatchNormOptions {
   /** [c] each. */

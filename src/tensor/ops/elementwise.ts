@@ -4,7 +4,8 @@ import { deviceNamed } from '../device.js';
 import { checkDType, derive, emit, empty, type Params, record } from '../record.js';
 import { broadcastShape, broadcastStrides, collapse, ShapeError, sameShape, sizeOf } from '../shape.js';
 import { type Gradient, Tensor } from '../tensor.js';
-import { cast, expand, sumTo } from './layout.js';
+import { cast } from './layout.js';
+import { expand, sumTo } from './reduce.js';
 
 type Operand = Tensor | number;
 

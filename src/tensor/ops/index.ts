@@ -4,12 +4,27 @@ export * from './batch_norm.js';
 export * from './conv2d.js';
 export * from './elementwise.js';
 export * from './grid_sample.js';
-export * from './layout.js';
+export {
+  cast,
+  clone,
+  concat,
+  detach,
+  gather,
+  pad,
+  permute,
+  putAxis,
+  reshape,
+  scatterAdd,
+  slice,
+  takeAxis,
+  to,
+} from './layout.js';
 export * from './losses.js';
 export * from './matmul.js';
+export * from './mean.js';
 export * from './poisson.js';
 export { avgPool2d, globalAvgPool2d, maxPool2d, type PoolOptions } from './pool2d.js';
 export * from './rasterize.js';
-export * from './reduce.js';
+export { argmax, expand, max, type ReduceOptions, sum, sumTo } from './reduce.js';
 export * from './resize.js';
 export * from './softmax.js';

@@ -3,20 +3,8 @@ import { full } from '../create.js';
 import { deviceNamed } from '../device.js';
 import { bytesPerElement, type DType, dtypeCode, isDType } from '../dtype.js';
 import { checkDType, derive, emit, empty, record, share } from '../record.js';
-import {
-  broadcastStrides,
-  checkShape,
-  collapse,
-  normalizeAxis,
-  type Shape,
-  ShapeError,
-  sameShape,
-  showShape,
-  sizeOf,
-  stridesOf,
-} from '../shape.js';
+import { checkShape, collapse, normalizeAxis, type Shape, ShapeError, showShape, sizeOf, stridesOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { sum } from './reduce.js';
 
 /** The same elements in another shape; one dimension may be -1. Shares memory with x. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
@@ -34,8 +22,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return derive('reshape', share(x, full), [x], [(dy) => reshape(dy, x.shape)]);
 }
 
-/** x read through strides into a packed tensor of `shape`. */
-function read(op: string, x: Tensor, shape: Shape, offset: number, strides: number[]): Tensor {
+/** x read through strides (in elements; 0 repeats) into a packed tensor of `shape`. No derivative. */
+export function readStrided(op: string, x: Tensor, shape: Shape, offset: number, strides: number[]): Tensor {
   const walk = collapse(op, shape, strides);
   const params = { width: bytesPerElement(x.dtype), shape: walk.shape, offset, strides: walk.strides[0] };
   return record('strided_read', { inputs: [x], outputs: [{ shape, dtype: x.dtype }], params })[0];
@@ -62,7 +50,7 @@ export function permute(x: Tensor, options: readonly number[] | { dims: readonly
     throw new ShapeError(`permute: dims [${dims}] is no permutation of the dimensions of x ${showShape(x.shape)}`);
   }
   const strides = stridesOf(x.shape);
-  const y = read(
+  const y = readStrided(
     'permute',
     x,
     order.map((d) => x.shape[d]),
@@ -71,29 +59,6 @@ export function permute(x: Tensor, options: readonly number[] | { dims: readonly
   );
   const inverse = order.map((_, i) => order.indexOf(i));
   return derive('permute', y, [x], [(dy) => permute(dy, inverse)]);
-}
-
-/** x repeated to a shape it broadcasts to. */
-export function expand(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x;
-  const fits =
-    x.shape.length <= shape.length &&
-    x.shape.every((n, i) => n === 1 || n === shape[shape.length - x.shape.length + i]);
-  if (!fits) throw new ShapeError(`expand: x ${showShape(x.shape)} does not broadcast to ${showShape(shape)}`);
-  return derive(
-    'expand',
-    read('expand', x, shape, 0, broadcastStrides(x.shape, shape)),
-    [x],
-    [(dy) => sumTo(dy, x.shape)],
-  );
-}
-
-/** The adjoint of `expand`: x summed over the dimensions along which `shape` repeats. */
-export function sumTo(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x;
-  const extra = x.shape.length - shape.length;
-  const axes = x.shape.flatMap((n, i) => (i < extra || (shape[i - extra] === 1 && n !== 1) ? [i] : []));
-  return reshape(axes.length > 0 ? sum(x, { axes }) : x, shape);
 }
 
 /** The window of x at `start` with `size` elements per dimension. */
@@ -113,7 +78,7 @@ export function slice(x: Tensor, { start, size }: { start: readonly number[]; si
   const strides = stridesOf(x.shape);
   const offset = start.reduce((at, n, i) => at + n * strides[i], 0);
   const padding = x.shape.map((n, i): [number, number] => [start[i], n - start[i] - size[i]]);
-  return derive('slice', read('slice', x, [...size], offset, strides), [x], [(dy) => pad(dy, { padding })]);
+  return derive('slice', readStrided('slice', x, [...size], offset, strides), [x], [(dy) => pad(dy, { padding })]);
 }
 
 /** x with `value` around it: padding [[before, after], ...], one pair per dimension. */

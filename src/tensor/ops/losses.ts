@@ -5,7 +5,8 @@ import { ShapeError, sameShape, showShape } from '../shape.js';
 import { Tensor } from '../tensor.js';
 import { abs, add, div, maximum, mul, relu, softplus, sqrt, sub } from './elementwise.js';
 import { reshape, slice, takeAxis } from './layout.js';
-import { mean, sum } from './reduce.js';
+import { mean } from './mean.js';
+import { sum } from './reduce.js';
 import { logSoftmax } from './softmax.js';
 
 function checkPair(op: string, x: Tensor, target: Tensor | number): void {

@@ -2,7 +2,8 @@
 import { checkDType, derive, record } from '../record.js';
 import { roundUp, type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { reshape, sumTo } from './layout.js';
+import { reshape } from './layout.js';
+import { sumTo } from './reduce.js';
 
 export interface MatmulOptions {
   /** a is stored as [..., k, m], b as [..., n, k]. */

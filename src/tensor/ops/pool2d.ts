@@ -2,7 +2,7 @@
 import { checkDType, derive, record } from '../record.js';
 import { ShapeError, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { mean } from './reduce.js';
+import { mean } from './mean.js';
 
 /** A number for both axes, or [h, w]. */
 export type Pair = number | readonly [number, number] | readonly number[];

@@ -1,9 +1,8 @@
-// Sums, means, maxima along axes.
+// Sums and maxima along axes, and the adjoint of a sum: repetition.
 import { checkDType, derive, record } from '../record.js';
-import { normalizeAxis, type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
+import { broadcastStrides, normalizeAxis, type Shape, ShapeError, sameShape, showShape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { mul } from './elementwise.js';
-import { expand, putAxis, reshape } from './layout.js';
+import { putAxis, readStrided, reshape } from './layout.js';
 
 export interface ReduceOptions {
   /** Axes to reduce, negative counted from the end; all when left out or null. */
@@ -12,7 +11,7 @@ export interface ReduceOptions {
   keepDims?: boolean;
 }
 
-function axesOf(op: string, x: Tensor, { axes }: ReduceOptions): number[] {
+export function axesOf(op: string, x: Tensor, { axes }: ReduceOptions): number[] {
   if (axes === undefined || axes === null) return x.shape.map((_, i) => i);
   const list = (typeof axes === 'number' ? [axes] : axes).map((a) => normalizeAxis(op, a, x.shape));
   if (new Set(list).size !== list.length)
@@ -53,10 +52,27 @@ export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return derive('sum', y, [x], [(dy) => expand(reshape(dy, kept(x.shape, axes)), x.shape)]);
 }
 
-/** Mean over axes. */
-export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
-  const count = sizeOf(axesOf('mean', x, options).map((i) => x.shape[i]));
-  return mul(sum(x, options), 1 / count);
+/** x repeated to a shape it broadcasts to. */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const fits =
+    x.shape.length <= shape.length &&
+    x.shape.every((n, i) => n === 1 || n === shape[shape.length - x.shape.length + i]);
+  if (!fits) throw new ShapeError(`expand: x ${showShape(x.shape)} does not broadcast to ${showShape(shape)}`);
+  return derive(
+    'expand',
+    readStrided('expand', x, shape, 0, broadcastStrides(x.shape, shape)),
+    [x],
+    [(dy) => sumTo(dy, x.shape)],
+  );
+}
+
+/** The adjoint of `expand`: x summed over the dimensions along which `shape` repeats. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const extra = x.shape.length - shape.length;
+  const axes = x.shape.flatMap((n, i) => (i < extra || (shape[i - extra] === 1 && n !== 1) ? [i] : []));
+  return reshape(axes.length > 0 ? sum(x, { axes }) : x, shape);
 }
 
 function maximumAlong(op: string, x: Tensor, options: ReduceOptions): { value: Tensor; index: Tensor; axes: number[] } {
