@@ -102,14 +102,9 @@ void conv2d(const conv2d_args& p, Pool& pool) {
   if (icg == 1 && ocg == 1) return depthwise(p, pool);
   for (int64_t group = 0; group < p.groups; group++) {
     const float* w = p.w + group * ocg * taps * icg;
-    pool.run(panels_of(ocg) * taps, [&](int64_t chunk) {  // w [oc][tap][ic] -> [panel][tap][ic][kWidth]
-      const int64_t panel = chunk / taps, tap = chunk % taps;
-      float* to = p.scratch + chunk * icg * kWidth;
-      for (int64_t c = 0; c < icg; c++)
-        for (int64_t j = 0; j < kWidth; j++) {
-          int64_t o = panel * kWidth + j;
-          to[c * kWidth + j] = o < ocg ? w[(o * taps + tap) * icg + c] : 0.f;
-        }
+    pool.run(panels_of(ocg), [&](int64_t panel) {  // w [oc][tap ic] -> [panel][tap ic][kWidth]
+      const int64_t depth = taps * icg, first = panel * kWidth * depth;
+      pack_panel(w + first, depth, std::min<int64_t>(kWidth, ocg - panel * kWidth), depth, p.scratch + first);
     });
     Gathered g{p.x + group * icg, p.ih, p.iw, p.ic, icg, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
                p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, p.scratch, p.bias ? p.bias + group * ocg : nullptr};

@@ -10,9 +10,9 @@ static void pack(const float* b, bool transposed, int64_t k, int64_t n, float* t
   pool.run(panels_of(n), [&](int64_t p) {
     float* panel = to + p * k * kWidth;
     int64_t columns = std::min<int64_t>(kWidth, n - p * kWidth);
+    if (transposed) return pack_panel(b + p * kWidth * k, k, columns, k, panel);
     for (int64_t i = 0; i < k; i++)
-      for (int64_t j = 0; j < kWidth; j++)
-        panel[i * kWidth + j] = j >= columns ? 0.f : transposed ? b[(p * kWidth + j) * k + i] : b[i * n + p * kWidth + j];
+      for (int64_t j = 0; j < kWidth; j++) panel[i * kWidth + j] = j < columns ? b[i * n + p * kWidth + j] : 0.f;
   });
 }
 

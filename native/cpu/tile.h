@@ -76,6 +76,16 @@ static __attribute__((noinline, unused)) void tile_columns(const float* a, int64
 }
 #undef RESCUNET_STEP
 
+// to [depth][kWidth] from `columns` rows of w, zero beyond. In blocks, since rows a power of two apart share a cache set.
+static inline void pack_panel(const float* w, int64_t stride, int64_t columns, int64_t depth, float* to) {
+  constexpr int64_t kBlock = 64;
+  for (int64_t k0 = 0; k0 < depth; k0 += kBlock) {
+    const int64_t k1 = std::min(depth, k0 + kBlock);
+    for (int64_t j = 0; j < kWidth; j++)
+      for (int64_t k = k0; k < k1; k++) to[k * kWidth + j] = j < columns ? w[j * stride + k] : 0.f;
+  }
+}
+
 // Rows past the end of a matrix read zeros and write where nobody looks.
 struct Spare {
   alignas(64) float written[kWidth];
