@@ -71,6 +71,29 @@ export function drawLandmarks(
   return image;
 }
 
+/** A copy of the photo with boxes (left, top, right, bottom in pixels) drawn as outlines. */
+export function drawBoxes(
+  photo: Tensor | Pixels,
+  boxes: readonly (readonly [number, number, number, number])[],
+  { line = [90, 220, 255] as Colour } = {},
+): Pixels {
+  const source = toPixels(photo);
+  const image: Pixels = { ...source, data: Uint8Array.from(source.data) };
+  for (const [left, top, right, bottom] of boxes) {
+    const corners = [
+      [left, top],
+      [right, top],
+      [right, bottom],
+      [left, bottom],
+    ];
+    const radius = Math.max(0.6, (bottom - top) / 200);
+    corners.forEach((corner, i) => {
+      stroke(image, corner, corners[(i + 1) % 4], radius, line);
+    });
+  }
+  return image;
+}
+
 /**
  * Images side by side, row by row, each in a cell of the largest height and width, on one background.
  * Images of different sizes are centred in their cells.

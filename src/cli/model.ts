@@ -1,0 +1,139 @@
+// rescunet model inspect | convert: what a face model file holds, and any of the known ones as one .safetensors.
+import { statSync } from 'node:fs';
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import type { MorphableModel } from '../models/morphable.js';
+import { EMBEDDED_MODEL, type Run } from './command.js';
+import { EXIT_OK, UsageError } from './errors.js';
+
+interface ConvertOptions {
+  uv: 'own' | 'cylindrical';
+  json?: boolean;
+}
+
+export function addModel(program: Command, run: Run): void {
+  const model = program
+    .command('model')
+    .description('Look into face models and convert them.')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  rescunet model inspect\n  rescunet model convert bfm_3ddfa.safetensors face.safetensors',
+    );
+
+  model
+    .command('inspect')
+    .description('Print what a face model holds: counts, units, licence, bounds, UV coverage.')
+    .argument('[file]', 'a face model (default: the one that ships with the package)')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  rescunet model inspect\n  rescunet model inspect bfm_3ddfa.safetensors --json',
+    )
+    .action((file: string | undefined, options: { json?: boolean }) =>
+      run(options, async (reporter) => {
+        if (file !== undefined) checkInput(file);
+        const { loadFaceModel } = await import('../pipeline/face_model.js');
+        const facts = await describe(file ?? EMBEDDED_MODEL, loadFaceModel(file));
+        for (const [name, text] of Object.entries(facts.lines)) reporter.line(`${name.padEnd(12)} ${text}`);
+        reporter.document(facts.document);
+        return EXIT_OK;
+      }),
+    );
+
+  model
+    .command('convert')
+    .description(
+      'Write a face model (BFM of 3DDFA, ICT-FaceKit, Surrey, or the plain layout) as one .safetensors file.',
+    )
+    .argument('<in>', 'the model to read')
+    .argument('<out>', 'the .safetensors file to write')
+    .addOption(
+      new Option('--uv <layout>', "the model's own texture coordinates, or the cylindrical unwrap of its mean")
+        .choices(['own', 'cylindrical'])
+        .default('own'),
+    )
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  rescunet model convert bfm_3ddfa.safetensors bfm.safetensors --uv cylindrical
+  rescunet model convert ict_face_light_skin.safetensors ict.safetensors
+  rescunet model convert sfm_3448.safetensors sfm.safetensors
+The plain layout: mean [N,3], identity [k,N,3], identity_std [k], expression [k,N,3],
+expression_std [k], triangles [T,3], landmarks [68], uv [N,2]; metadata name, licence, units.`,
+    )
+    .action((input: string, output: string, options: ConvertOptions) =>
+      run(options, async (reporter) => {
+        checkOutput(input, output);
+        const { convertFaceModel, saveFaceModel } = await import('../pipeline/face_model.js');
+        const converted = convertFaceModel(input, { uv: options.uv });
+        saveFaceModel(output, converted);
+        const facts = await describe(output, converted);
+        for (const [name, text] of Object.entries(facts.lines)) reporter.line(`${name.padEnd(12)} ${text}`);
+        reporter.document({ from: input, ...facts.document });
+        return EXIT_OK;
+      }),
+    );
+}
+
+function checkInput(file: string): void {
+  if (statSync(file, { throwIfNoEntry: false })?.isFile()) return;
+  throw new UsageError(`${file}: there is no such file; give a face model, a .safetensors file`);
+}
+
+/** Refuses what could only fail at the end. */
+function checkOutput(input: string, output: string): void {
+  if (path.extname(output).toLowerCase() !== '.safetensors') {
+    throw new UsageError(`${output}: a face model is written as .safetensors; give a name that ends so`);
+  }
+  checkInput(input);
+  if (path.resolve(input) === path.resolve(output)) {
+    throw new UsageError(`${output}: is the file to read; give another name to write`);
+  }
+  const folder = path.dirname(output);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new UsageError(`${output}: there is no folder ${folder}; make it first`);
+  }
+}
+
+async function describe(file: string, model: MorphableModel) {
+  const { uvTable } = await import('../pipeline/unwrap.js');
+  const { footprint, size } = uvTable(model.uv, model.triangles);
+  const coverage = footprint.reduce((sum, inside) => sum + inside, 0) / (size * size);
+  const low = [Infinity, Infinity, Infinity];
+  const high = [-Infinity, -Infinity, -Infinity];
+  model.mean.forEach((v, i) => {
+    low[i % 3] = Math.min(low[i % 3], v);
+    high[i % 3] = Math.max(high[i % 3], v);
+  });
+  const round = (v: number) => Number(v.toPrecision(6));
+  const document = {
+    file,
+    bytes: statSync(file).size,
+    name: model.name,
+    licence: model.licence,
+    units: model.units,
+    vertices: model.vertexCount,
+    triangles: model.triangles.length / 3,
+    landmarks: model.landmarks.length,
+    identity: model.identityCount,
+    expression: model.expressionCount,
+    regressorStatistics: model.parameterMean !== undefined,
+    bounds: { low: low.map(round), high: high.map(round) },
+    uvCoverage: round(coverage),
+  };
+  const extent = low.map((v, c) => `${'xyz'[c]} ${v.toPrecision(4)}..${high[c].toPrecision(4)}`).join(', ');
+  const lines = {
+    file: `${file} (${(document.bytes / 2 ** 20).toFixed(1)} MiB)`,
+    name: document.name,
+    licence: document.licence,
+    units: document.units,
+    mesh: `${document.vertices} vertices, ${document.triangles} triangles, ${document.landmarks} landmarks`,
+    modes: `${document.identity} identity, ${document.expression} expression`,
+    regressor: document.regressorStatistics ? 'carries the statistics of the 62 parameters' : 'no statistics',
+    bounds: `${extent} (${document.units})`,
+    uv: `${(100 * coverage).toFixed(1)} % of the map shows surface`,
+  };
+  return { document, lines };
+}

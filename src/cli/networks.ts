@@ -1,0 +1,84 @@
+// The model and the networks that a command over photos needs, loaded once, and the refusal of combinations that cannot work.
+import { statSync } from 'node:fs';
+import type { MorphableModel } from '../models/morphable.js';
+import type { CompleteOptions } from '../pipeline/complete.js';
+import { type FaceDetector, loadDetector, loadRegressor } from '../pipeline/detect.js';
+import { loadFaceModel } from '../pipeline/face_model.js';
+import type { Regressor } from '../pipeline/fit.js';
+import { UsageError } from './errors.js';
+import type { PhotoOptions } from './photo-options.js';
+import { findDetector, findRegressor, noDetector, noRegressor, type WeightOptions } from './weights.js';
+
+export interface Fitting {
+  model: MorphableModel;
+  detector?: FaceDetector;
+  regressor?: Regressor;
+  /** Where the weights came from. */
+  files: Record<string, unknown>;
+}
+
+/** What fitting these photos takes. Throws UsageError or FormatError, naming what is missing or of no use. */
+export function loadFitting(options: PhotoOptions, photos: number): Fitting {
+  const { model: file, landmarks, box } = options;
+  if (file !== undefined && !statSync(file, { throwIfNoEntry: false })?.isFile()) {
+    throw new UsageError(
+      `--model ${file}: there is no such file; give a face model or leave it out for the package's own`,
+    );
+  }
+  if (landmarks !== undefined) {
+    const source = statSync(landmarks, { throwIfNoEntry: false });
+    if (!source)
+      throw new UsageError(`--landmarks ${landmarks}: does not exist; give a file of 68 points or a folder of them`);
+    if (photos > 1 && !source.isDirectory()) {
+      throw new UsageError(`--landmarks ${landmarks}: is for one photo; for many give a folder with a file for each`);
+    }
+    return { model: loadFaceModel(file), files: {} };
+  }
+  const weights = findRegressor(options);
+  if (!weights) throw noRegressor();
+  const places = box ? undefined : findDetector(options);
+  if (!box && !places) throw noDetector(options, '--box left,top,right,bottom');
+  const model = loadFaceModel(file);
+  if (!model.parameterMean) {
+    throw new UsageError(
+      `${weights}: the regressor speaks of the face model of 3DDFA; name it with --model bfm_3ddfa.safetensors, or give --landmarks`,
+    );
+  }
+  return {
+    model,
+    regressor: loadRegressor(weights),
+    detector: places && loadDetector({ kind: options.detector, weights: places }),
+    files: { weights, detectorWeights: places },
+  };
+}
+
+/** The detector that the options name or a folder of weights holds; undefined where neither does. */
+export function loadNamedDetector(options: WeightOptions): FaceDetector | undefined {
+  const files = findDetector(options);
+  return files && loadDetector({ kind: options.detector, weights: files });
+}
+
+const SIDE = 32;
+
+/** How hidden parts are to be filled. Throws UsageError or FormatError. */
+export async function loadCompletion({
+  completion,
+  generator,
+  composite,
+  size,
+}: PhotoOptions): Promise<CompleteOptions> {
+  const method = completion ?? (generator ? 'generator' : 'mirror');
+  if (method === 'mirror') {
+    if (generator) throw new UsageError('--generator is not used by --completion mirror; leave one of them out');
+    return { method };
+  }
+  if (!generator) throw new UsageError('--completion generator needs --generator FILE with the weights of one');
+  if (size !== undefined && size % SIDE !== 0) {
+    throw new UsageError(`--size ${size}: a generator works on sides that are multiples of ${SIDE}`);
+  }
+  if (!statSync(generator, { throwIfNoEntry: false })?.isFile()) {
+    throw new UsageError(`--generator ${generator}: there is no such file; give the .safetensors of a generator`);
+  }
+  const { loadGenerator } = await import('../pipeline/complete.js');
+  return { method, generator: loadGenerator(generator), composite };
+}

@@ -1,0 +1,86 @@
+// The options that commands over photos share, declared once; each command takes the groups that mean something to it.
+import { type Command, Option } from 'commander';
+import { angles, box, whole } from './values.js';
+import type { WeightOptions } from './weights.js';
+
+export interface OutputOptions {
+  out: string;
+  force?: boolean;
+  json?: boolean;
+  quiet?: boolean;
+}
+
+export interface FaceOptions extends WeightOptions {
+  model?: string;
+  box?: [number, number, number, number];
+  landmarks?: string;
+  faces: 'all' | 'largest';
+}
+
+export interface CompletionOptions {
+  completion?: 'mirror' | 'generator';
+  generator?: string;
+  composite?: boolean;
+}
+
+export interface PoseOptions {
+  yaw: number[];
+  pitch: number[];
+  roll: number[];
+}
+
+/** Everything a command over photos may have been given. */
+export interface PhotoOptions extends OutputOptions, FaceOptions, CompletionOptions, Partial<PoseOptions> {
+  /** Side of the UV map in pixels. */
+  size?: number;
+  /** Side of a view in pixels. */
+  viewSize?: number;
+}
+
+export const addPhotosArgument = (command: Command): Command =>
+  command.argument('<photos...>', 'photos, folders of photos, patterns such as "album/**/*.jpg"');
+
+export const addReportOptions = (command: Command): Command =>
+  command.option('--json', 'one JSON document on stdout').option('--quiet', 'print errors only');
+
+export const addOutputOptions = (command: Command): Command =>
+  command
+    .option('--out <dir>', "where results go, each photo's in its own folder", 'out')
+    .option('--force', 'do photos again that are already finished');
+
+export const addDetectorOptions = (command: Command): Command =>
+  command
+    .addOption(new Option('--detector <name>', 'what finds faces').choices(['faceboxes', 'mtcnn']).default('faceboxes'))
+    .option('--detector-weights <file>', 'its weights; for mtcnn the folder of its three files')
+    .option('--weights-dir <dir>', 'folder of weights under their known names (else the environment RESCUNET_WEIGHTS)')
+    .addOption(new Option('--faces <which>', 'faces of a photo').choices(['all', 'largest']).default('largest'));
+
+export const addFitOptions = (command: Command): Command =>
+  addDetectorOptions(command)
+    .option('--model <file>', 'face model (default: the one that ships with the package)')
+    .option('--weights <file>', 'weights of the 62-parameter regressor, e.g. mb05_120x120.pth')
+    .option('--box <l,t,r,b>', 'where the face is, in pixels, instead of a detector', box)
+    .option('--landmarks <file>', '68 points (.json, .txt, .pts; or a folder of them) instead of a regressor');
+
+export const addMapOptions = (command: Command): Command =>
+  command.option('--size <pixels>', 'side of the UV map', whole(32, 4096), 256);
+
+export const addCompletionOptions = (command: Command): Command =>
+  command
+    .addOption(new Option('--completion <method>', 'how hidden parts are filled').choices(['mirror', 'generator']))
+    .option('--generator <file>', 'weights of a generator (implies --completion generator)')
+    .option('--composite', 'with a generator: keep what the photo saw, blend the rest in');
+
+const TURNTABLE = '-80:80:20';
+
+export const yawOption = (): Option =>
+  new Option('--yaw <degrees>', 'poses: a range start:stop:step, a list, or one angle')
+    .argParser(angles)
+    .default(angles(TURNTABLE), TURNTABLE);
+
+export const addPoseOptions = (command: Command): Command =>
+  command
+    .addOption(yawOption())
+    .addOption(new Option('--pitch <degrees>', 'the same, up and down').argParser(angles).default([0], '0'))
+    .addOption(new Option('--roll <degrees>', 'the same, tilted').argParser(angles).default([0], '0'))
+    .option('--view-size <pixels>', 'side of a view', whole(16, 4096), 256);

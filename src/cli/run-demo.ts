@@ -1,0 +1,72 @@
+// The work behind demo.
+import path from 'node:path';
+import { runDemo as drawAndComplete, writeDemo } from '../pipeline/demo.js';
+import type { DemoOptions } from './demo.js';
+import { EXIT_OK } from './errors.js';
+import { prepareOut } from './output.js';
+import type { Reporter } from './reporter.js';
+
+export async function runDemo({ seed, out, yaw }: DemoOptions, reporter: Reporter): Promise<number> {
+  prepareOut(out);
+  const begin = performance.now();
+  const progress = await reporter.start(2, 'steps');
+  let files: string[];
+  let demo: Awaited<ReturnType<typeof drawAndComplete>>;
+  try {
+    progress.show('draw a person, photograph it, fit, unwrap, complete, render');
+    demo = await drawAndComplete({ seed, yaw });
+    progress.advance();
+    progress.show('write files');
+    files = await writeDemo(out, demo);
+    progress.advance();
+  } finally {
+    progress.stop();
+  }
+  const seconds = Number(((performance.now() - begin) / 1000).toFixed(2));
+  const { fit, face, hidden, before, poseError } = demo;
+  const quality = ({ psnr, ssim }: typeof face) => `PSNR ${psnr.toFixed(2)} dB, SSIM ${ssim.toFixed(4)}`;
+  reporter.line(`person ${seed}, drawn by the package's own face model, photographed at yaw 45`);
+  reporter.line(
+    `fitted to the 68 landmarks that the renderer knows (no detector, no regressor weights are needed for the demo):`,
+  );
+  reporter.line(
+    `  yaw ${fit.yaw.toFixed(1)} pitch ${fit.pitch.toFixed(1)} roll ${fit.roll.toFixed(1)}, ${poseError.toFixed(2)} degrees off` +
+      (fit.rmse === undefined ? '' : `, landmarks within ${fit.rmse.toFixed(2)} px rms`),
+  );
+  reporter.line('texture against the known truth:');
+  reporter.line(`  before completion  ${quality(before)}`);
+  reporter.line(`  completed          ${quality(face)}`);
+  reporter.line(`  hidden part only   ${quality(hidden)}`);
+  reporter.line(`files in ${path.resolve(out)} (${seconds} s):`);
+  for (const name of FIRST) if (files.includes(name)) reporter.line(`  ${name.padEnd(15)} ${ABOUT[name]}`);
+  const views = files.filter((name) => name.startsWith('views/')).length;
+  reporter.line(`  ${'views/'.padEnd(15)} the ${views} views one by one`);
+  reporter.document({
+    command: 'demo',
+    seed,
+    landmarks: 'rendered',
+    pose: { yaw: fit.yaw, pitch: fit.pitch, roll: fit.roll, error: poseError },
+    rmse: fit.rmse,
+    before,
+    face,
+    hidden,
+    folder: path.resolve(out),
+    files,
+    seconds,
+  });
+  demo.dispose();
+  return EXIT_OK;
+}
+
+const ABOUT: Record<string, string> = {
+  'photo.png': 'the photo with its landmarks',
+  'incomplete.png': 'what it shows of the texture',
+  'mask.png': 'which part of that is seen',
+  'completed.png': 'the completed texture',
+  'truth.png': 'the true one',
+  'sheet.png': 'the turntable',
+  'face.obj': 'the face with its texture (face.mtl, face.png)',
+  'face.glb': 'the same in one file',
+  'fit.json': 'pose, shape, expression, landmarks',
+};
+const FIRST = Object.keys(ABOUT);

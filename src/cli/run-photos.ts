@@ -1,0 +1,139 @@
+// The work behind fit, unwrap, complete and synth: options checked and networks loaded once, then photo by photo.
+// Contract: everything that can be refused is refused before the first photo is read.
+import path from 'node:path';
+import { type Fit, fitPhoto, fitRecord } from '../pipeline/fit.js';
+import { type Pixels, readPixels } from '../pipeline/image.js';
+import { type FaceResults, writeFace } from '../pipeline/results.js';
+import { completeFit, synthesiseFit, uvTableOf } from '../pipeline/synthesise.js';
+import { unwrap } from '../pipeline/unwrap.js';
+import { type Outcome, runBatch } from './batch.js';
+import { UsageError } from './errors.js';
+import { findPhotos, type Input } from './inputs.js';
+import { readLandmarks } from './landmarks.js';
+import { type Fitting, loadCompletion, loadFitting } from './networks.js';
+import { beginFolder, describeRun, finishedRun, prepareOut } from './output.js';
+import type { Stage } from './photo-command.js';
+import type { PhotoOptions } from './photo-options.js';
+import type { Reporter } from './reporter.js';
+
+export async function runPhotos(
+  stage: Stage,
+  inputs: readonly string[],
+  options: PhotoOptions,
+  reporter: Reporter,
+): Promise<number> {
+  const found = await findPhotos(inputs);
+  prepareOut(options.out);
+  const taker = await FaceTaker.load(stage, options, found.photos.length);
+  return runBatch(stage, found, reporter, (photo, progress) => taker.take(photo, (what) => progress.show(what)));
+}
+
+/** Takes photos as far as a command goes, each into its folder. */
+export class FaceTaker {
+  private constructor(
+    private readonly stage: Stage,
+    private readonly options: PhotoOptions,
+    private readonly fitting: Fitting,
+    private readonly completion: Awaited<ReturnType<typeof loadCompletion>>,
+  ) {}
+
+  /** Throws UsageError or FormatError where options, weights or models are no use. */
+  static async load(stage: Stage, options: PhotoOptions, photos: number): Promise<FaceTaker> {
+    if (options.box && photos > 1)
+      throw new UsageError('--box is for one photo; leave it out to find the faces of many');
+    const completion = await loadCompletion(options);
+    return new FaceTaker(stage, options, loadFitting(options, photos), completion);
+  }
+
+  async take(photo: Input, show: (what: string) => void): Promise<Outcome> {
+    const { out, force } = this.options;
+    const folder = path.join(out, photo.name);
+    const run = describeRun(this.stage, this.settings(), photo.file);
+    const earlier = force ? undefined : finishedRun(folder, run);
+    if (earlier)
+      return { skipped: true, summary: `already finished in ${folder}`, record: { folder, files: earlier.files } };
+    show(`${photo.file}: fit`);
+    const pixels = await readPixels(photo.file);
+    const fits = await this.fit(pixels, photo.file);
+    beginFolder(folder);
+    const names = fits.map((_, i) => (i === 0 ? '' : `face-${i + 1}`));
+    const files: string[] = [];
+    // The largest face last: its fit.json is the marker of the whole folder.
+    for (let i = fits.length - 1; i >= 0; i--) {
+      show(`${photo.file}: ${this.stage}${fits.length > 1 ? ` face ${i + 1} of ${fits.length}` : ''}`);
+      const record = i === 0 ? { run, faces: fits.length } : { photo: run.photo.file, face: i + 1 };
+      const written = await this.write(path.join(folder, names[i]), pixels, fits[i], record);
+      files.push(...written.map((name) => path.posix.join(names[i], name)));
+    }
+    return {
+      summary: `${describe(fits)} -> ${folder}`,
+      record: { folder, files, faces: fits.map(brief) },
+    };
+  }
+
+  private async fit(pixels: Pixels, file: string): Promise<Fit[]> {
+    const { model, detector, regressor } = this.fitting;
+    const { landmarks, box, faces } = this.options;
+    if (landmarks) return fitPhoto(pixels, { model, landmarks: readLandmarks(landmarks, file) });
+    const fits = await fitPhoto(pixels, { model, detector, regressor, box, faces });
+    if (fits.length === 0) {
+      throw new UsageError(
+        `${file}: no face found; name its place with --box left,top,right,bottom or try another --detector`,
+      );
+    }
+    return fits;
+  }
+
+  private async write(folder: string, photo: Pixels, fit: Fit, record: Record<string, unknown>): Promise<string[]> {
+    const { model } = this.fitting;
+    const { size = 256, yaw, pitch, roll, viewSize } = this.options;
+    const results: FaceResults = { photo, fit, units: model.units, record };
+    const settings = { model, size, ...this.completion, yaw, pitch, roll, viewSize };
+    switch (this.stage) {
+      case 'fit':
+        return writeFace(folder, results);
+      case 'unwrap': {
+        const { texture, mask, confidence } = unwrap(photo, fit.vertices, uvTableOf(model, size));
+        const files = await writeFace(folder, { ...results, incomplete: texture, mask });
+        for (const t of [texture, mask, confidence]) t.dispose();
+        return files;
+      }
+      case 'complete': {
+        const { unwrapped, completed, mesh } = completeFit(photo, fit, model, settings);
+        const { texture, mask, confidence } = unwrapped;
+        const files = await writeFace(folder, { ...results, incomplete: texture, mask, completed, mesh });
+        for (const t of [texture, mask, confidence, completed]) t.dispose();
+        return files;
+      }
+      case 'synth': {
+        const synthesis = synthesiseFit(photo, fit, settings);
+        const files = await writeFace(folder, { ...results, ...synthesis });
+        synthesis.dispose();
+        return files;
+      }
+    }
+  }
+
+  /** What the results depend on, for the marker. */
+  private settings(): Record<string, unknown> {
+    const { out: _, force: __, json: ___, quiet: ____, ...rest } = this.options;
+    return { ...rest, ...this.fitting.files };
+  }
+}
+
+/** A fit in a line. */
+function describe(fits: readonly Fit[]): string {
+  const { yaw, pitch, roll, rmse } = fits[0];
+  const faces = fits.length === 1 ? '1 face' : `${fits.length} faces`;
+  const error = rmse === undefined ? '' : `, landmarks within ${rmse.toFixed(2)} px rms`;
+  return `${faces}, yaw ${yaw.toFixed(1)} pitch ${pitch.toFixed(1)} roll ${roll.toFixed(1)}${error}`;
+}
+
+/** A fit for --json: where the face is and how it is turned; fit.json has the coefficients. */
+function brief(fit: Fit): Record<string, unknown> {
+  const { method, box, score, roi, yaw, pitch, roll, scale, rmse, landmarks } = fitRecord(fit) as Record<
+    string,
+    unknown
+  >;
+  return { method, box, score, roi, yaw, pitch, roll, scale, rmse, landmarks };
+}
