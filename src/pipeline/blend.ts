@@ -1,6 +1,7 @@
 // Putting UV maps together without seams (paper-spec 2.5): the completion by symmetry that needs no weights, and the merge of
 // several views. Both are one composition: every pixel names the map it comes from, and a Poisson solve joins them.
 // Contract: maps are f32 [h, w, 3] in 0..255; masks u8 [h, w]; UV layouts are symmetric about u = 1/2.
+import '../tensor/methods.js';
 import { tensor } from '../tensor/create.js';
 import { poisson } from '../tensor/ops/poisson.js';
 import { tidy } from '../tensor/scope.js';

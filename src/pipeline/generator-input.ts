@@ -1,5 +1,6 @@
 // What a generator sees of an unwrapped face (paper-spec 2.4), and its answer as an image again.
 
+import '../tensor/methods.js';
 import { tensor } from '../tensor/create.js';
 import { concat } from '../tensor/ops/layout.js';
 import { randn } from '../tensor/random.js';

@@ -1,8 +1,15 @@
 // From a photo to a completed face and back to pictures.
 export * from './blend.js';
+export * from './complete.js';
+export * from './demo.js';
+export * from './detect.js';
+export * from './face_model.js';
+export * from './fit.js';
 export * from './generator-input.js';
 export * from './image.js';
 export * from './metrics.js';
 export * from './overlay.js';
 export * from './render.js';
+export * from './results.js';
+export * from './synthesise.js';
 export * from './unwrap.js';

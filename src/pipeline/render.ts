@@ -1,6 +1,7 @@
 // Drawing a textured mesh in weak perspective: z-buffer, and per pixel a bilinear look into the texture (paper-spec 10).
 // Contract: the texture already carries the light, so nothing is shaded.
 import { type EulerAngles, rotationFromEuler } from '../models/pose.js';
+import '../tensor/methods.js';
 import { tensor } from '../tensor/create.js';
 import { gridSample } from '../tensor/ops/grid_sample.js';
 import { avgPool2d } from '../tensor/ops/pool2d.js';

@@ -1,6 +1,7 @@
 // From a photo and the mesh fitted to it to a UV map: which point of the surface each UV pixel shows, its colour in the
 // photo, and whether the photo saw it (paper-spec 2.2-2.4). Contract: vertices are image coordinates (x right, y down, pixel
 // centres at integers, larger z nearer); triangles turn counter-clockwise as seen from outside.
+import '../tensor/methods.js';
 import { tensor } from '../tensor/create.js';
 import { gridSample } from '../tensor/ops/grid_sample.js';
 import { type Fragments, interpolate, rasterize } from '../tensor/ops/rasterize.js';

@@ -1,0 +1,229 @@
+// From a photo to a face: where it is, its pose, shape and expression, by the 62-parameter regressor or from 68 landmarks.
+// Contract: a Fit speaks of the photo's pixels (x right, y down, pixel centres at integers, z larger nearer); its `vertices` are
+// `camera` applied to the model's shape, nothing else.
+import { FitError, fitLandmarks } from '../models/fitter.js';
+import { FaceModelError, type MorphableModel } from '../models/morphable.js';
+import { CROP_SIDE, imageCamera62, type Roi, splitParameters62, unwhiten } from '../models/parameters62.js';
+import { affineFromPose, applyAffine, eulerFromQuaternion, poseFromAffine } from '../models/pose.js';
+import { tensor } from '../tensor/create.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { FaceDetector } from './detect.js';
+import { cropRoi, type Pixels, resizeBilinear, toPixels, toTensor } from './image.js';
+
+/** Left, top, right, bottom in pixels. */
+export type Box = readonly [number, number, number, number];
+
+export interface Fit {
+  method: 'regressor' | 'landmarks';
+  /** The face as the detector, the caller or the landmarks' extent have it. */
+  box: Box | undefined;
+  /** The detector's score, 0..1. */
+  score: number | undefined;
+  /** The square that the regressor saw. */
+  roi: Roi | undefined;
+  /** The 62 parameters after undoing their whitening; regressor only. */
+  parameters: Float64Array | undefined;
+  alpha: Float64Array;
+  beta: Float64Array;
+  /** Row-major 3x4 from model space (y up) to the photo. From the regressor it is affine, near a scaled rotation. */
+  camera: Float64Array;
+  /** Degrees, as in models/pose.ts. */
+  yaw: number;
+  pitch: number;
+  roll: number;
+  /** Pixels per model unit. */
+  scale: number;
+  /** [68, 3]; z starts at 0 at the farthest of the 68. */
+  landmarks: Float32Array;
+  /** [N, 3]; z starts at 0 at the farthest vertex. */
+  vertices: Float32Array;
+  /** Root mean square distance in pixels from the landmarks given; landmarks only. */
+  rmse: number | undefined;
+}
+
+/** What turns crops u8 [n, 120, 120, 3] (RGB) into whitened parameters [n, 62]; MobileNetV1 is one. */
+export interface Regressor {
+  predict(crops: Tensor): Promise<Float32Array>;
+}
+
+export interface FitPhotoOptions {
+  model: MorphableModel;
+  regressor?: Regressor;
+  detector?: FaceDetector;
+  /** Where the face is, instead of a detector. */
+  box?: Box;
+  /** The regressor's square itself. */
+  roi?: Roi;
+  /** [68, 2] in pixels: the face is fitted to them and no network is asked. */
+  landmarks?: ArrayLike<number>;
+  /** Of the faces detected, all (the largest first) or the largest only. */
+  faces?: 'all' | 'largest';
+}
+
+/**
+ * Fits the model to the faces of a photo (pixels, or a tensor [h, w, 3] in 0..255): to `landmarks` where they are given, else by the regressor in
+ * `roi`, in the square of `box`, or in the squares of what the detector finds. No face found gives an empty list.
+ * Throws FitError or FaceModelError, before any work, when something that is needed was not given.
+ */
+export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions): Promise<Fit[]> {
+  const { model, regressor, detector, box, roi, landmarks, faces = 'all' } = options;
+  if (landmarks) return [fitToLandmarks(model, landmarks)];
+  if (!regressor) throw new FitError('fitPhoto: wanted a regressor or landmarks, got neither');
+  checkStatistics(model);
+  if (roi) return regress(toPixels(photo), [{ roi: checkBox('roi', roi) }], model, regressor);
+  if (box) return regress(toPixels(photo), [{ box, roi: roiFromBox(box) }], model, regressor);
+  if (!detector) throw new FitError('fitPhoto: wanted a detector, a box, a roi or landmarks, got none');
+  const image = photo instanceof Tensor ? photo : toTensor(photo, 'u8');
+  const found = await detector.detect(image);
+  if (image !== photo) image.dispose();
+  const places = found.map(({ left, top, right, bottom, score }): Place => {
+    const around: Box = [left, top, right, bottom];
+    return { box: around, score, roi: roiFromBox(around) };
+  });
+  const area = ({ box: [l, t, r, b] = [0, 0, 0, 0] }: Place) => (r - l) * (b - t);
+  places.sort((a, b) => area(b) - area(a));
+  const wanted = faces === 'largest' ? places.slice(0, 1) : places;
+  return wanted.length === 0 ? [] : regress(toPixels(photo), wanted, model, regressor);
+}
+
+/** The regressor's square of a face box: 3DDFA_V2's rule, 1.58 times its mean side and lowered by 14 %. Throws FitError. */
+export function roiFromBox(box: Box): Roi {
+  const [left, top, right, bottom] = checkBox('box', box);
+  const old = (right - left + bottom - top) / 2;
+  const x = right - (right - left) / 2;
+  const y = bottom - (bottom - top) / 2 + 0.14 * old;
+  const size = Math.floor(1.58 * old);
+  return [x - size / 2, y - size / 2, x - size / 2 + size, y - size / 2 + size];
+}
+
+/** The regressor's square of landmarks [n, 2]: the diagonal of the square box around them. */
+export function roiFromLandmarks(landmarks: ArrayLike<number>): Roi {
+  const [left, top, right, bottom] = boxOf(landmarks, 2);
+  const size = Math.SQRT2 * Math.max(right - left, bottom - top);
+  const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+  return [x - size / 2, y - size / 2, x + size / 2, y + size / 2];
+}
+
+interface Place {
+  box?: Box;
+  score?: number;
+  roi: Roi;
+}
+
+/** The square of the photo that the regressor sees: sides rounded, black outside, 8-bit bilinear resizing -> 120x120. */
+export const regressorCrop = (photo: Pixels, roi: Roi): Pixels =>
+  resizeBilinear(cropRoi(photo, roi), CROP_SIDE, CROP_SIDE);
+
+async function regress(
+  photo: Pixels,
+  places: readonly Place[],
+  model: MorphableModel,
+  regressor: Regressor,
+): Promise<Fit[]> {
+  const size = 3 * CROP_SIDE * CROP_SIDE;
+  const crops = new Uint8Array(places.length * size);
+  places.forEach(({ roi }, i) => {
+    crops.set(regressorCrop(photo, checkOverlap(roi, photo)).data, i * size);
+  });
+  const input = tensor(crops, { shape: [places.length, CROP_SIDE, CROP_SIDE, 3], dtype: 'u8' });
+  const output = await regressor.predict(input);
+  input.dispose();
+  return places.map((place, i) => fitFromParameters(model, unwhiten(output.slice(62 * i, 62 * i + 62), model), place));
+}
+
+/** The fit of 62 parameters (whitening undone) in a roi, as 3DDFA_V2 reads them. */
+export function fitFromParameters(
+  model: MorphableModel,
+  parameters: Float64Array,
+  { box, score, roi }: { box?: Box; score?: number; roi: Roi },
+): Fit {
+  const { alpha, beta } = splitParameters62(parameters);
+  const upright = imageCamera62(parameters, roi, 1);
+  const { angles, f } = poseFromAffine(upright);
+  const placed = place(model, alpha, beta, upright);
+  return {
+    method: 'regressor',
+    box,
+    score,
+    roi,
+    parameters,
+    alpha,
+    beta,
+    ...angles,
+    scale: f,
+    ...placed,
+    rmse: undefined,
+  };
+}
+
+function fitToLandmarks(model: MorphableModel, landmarks: ArrayLike<number>): Fit {
+  const { pose, scale, alpha, beta, rmse } = fitLandmarks(model, landmarks);
+  const placed = place(model, alpha, beta, affineFromPose(pose));
+  const angles = eulerFromQuaternion(pose.q);
+  const none = { score: undefined, roi: undefined, parameters: undefined };
+  return { method: 'landmarks', box: boxOf(landmarks, 2), ...none, alpha, beta, ...angles, scale, ...placed, rmse };
+}
+
+/** Vertices and landmarks under a y-up camera whose image y is -y, and that camera in image coordinates. */
+function place(model: MorphableModel, alpha: Float64Array, beta: Float64Array, upright: Float64Array) {
+  const camera = upright.map((m, i) => (i >= 4 && i < 8 ? -m : m));
+  const vertices = applyAffine(model.vertices(alpha, beta), camera);
+  camera[11] -= startDepthAtZero(vertices);
+  const landmarks = model.landmarksOf(vertices);
+  startDepthAtZero(landmarks);
+  return { camera, vertices, landmarks };
+}
+
+function startDepthAtZero(points: Float32Array): number {
+  let farthest = Number.POSITIVE_INFINITY;
+  for (let i = 2; i < points.length; i += 3) farthest = Math.min(farthest, points[i]);
+  for (let i = 2; i < points.length; i += 3) points[i] -= farthest;
+  return farthest;
+}
+
+/** Extent of points in the photo, whatever their number of coordinates. */
+function boxOf(points: ArrayLike<number>, columns: number): Box {
+  const [xs, ys] = [0, 1].map((c) =>
+    Array.from({ length: points.length / columns }, (_, i) => points[columns * i + c]),
+  );
+  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+}
+
+function checkBox<T extends Box | Roi>(name: string, box: T): T {
+  const [left, top, right, bottom] = box;
+  if (box.length !== 4 || !box.every(Number.isFinite) || !(right - left >= 2 && bottom - top >= 2)) {
+    throw new FitError(`fitPhoto: wanted a ${name} left, top, right, bottom of at least 2 pixels, got ${[...box]}`);
+  }
+  return box;
+}
+
+function checkOverlap(roi: Roi, { width, height }: Pixels): Roi {
+  const [left, top, right, bottom] = roi;
+  if (left < width && top < height && right > 0 && bottom > 0) return roi;
+  throw new FitError(`fitPhoto: the roi ${roi.map(Math.round)} lies outside the photo of ${width}x${height}`);
+}
+
+function checkStatistics(model: MorphableModel): void {
+  const fits = model.parameterMean && model.identityCount >= 40 && model.expressionCount >= 10;
+  if (fits) return;
+  const what = 'has no statistics of the 62 parameters; the regressor needs the face model of 3DDFA, converted';
+  throw new FaceModelError('parameter_mean', `${model.name} ${what}`);
+}
+
+/** What fit.json holds: everything but the vertices, as plain numbers. */
+export function fitRecord(fit: Fit): Record<string, unknown> {
+  const { vertices, camera, landmarks, parameters, alpha, beta, ...rest } = fit;
+  const rows = (data: ArrayLike<number>, columns: number) =>
+    Array.from({ length: data.length / columns }, (_, i) =>
+      Array.from({ length: columns }, (_, c) => data[columns * i + c]),
+    );
+  return {
+    ...rest,
+    camera: rows(camera, 4),
+    landmarks: rows(landmarks, 3),
+    alpha: [...alpha],
+    beta: [...beta],
+    ...(parameters && { parameters: [...parameters] }),
+    vertexCount: vertices.length / 3,
+  };
+}
