@@ -44,24 +44,27 @@ export interface SuppressionOptions {
 export function suppress<T extends ScoredBox>(boxes: readonly T[], options: SuppressionOptions): T[] {
   const { threshold, over = 'union', border = 0 } = options;
   const sorted = [...boxes].sort((a, b) => b.score - a.score);
-  const areas = sorted.map((b) => (b.right - b.left + border) * (b.bottom - b.top + border));
+  // Thousands of boxes meet in pairs: flat arrays, and the box at hand in locals.
+  const left = Float64Array.from(sorted, (b) => b.left);
+  const top = Float64Array.from(sorted, (b) => b.top);
+  const right = Float64Array.from(sorted, (b) => b.right + border);
+  const bottom = Float64Array.from(sorted, (b) => b.bottom + border);
   const dropped = new Uint8Array(sorted.length);
-  const kept: T[] = [];
   for (let i = 0; i < sorted.length; i++) {
     if (dropped[i]) continue;
-    const best = sorted[i];
-    kept.push(best);
+    const [l, t, r, b] = [left[i], top[i], right[i], bottom[i]];
+    const area = (r - l) * (b - t);
     for (let j = i + 1; j < sorted.length; j++) {
-      const other = sorted[j];
-      const w = Math.min(best.right, other.right) - Math.max(best.left, other.left) + border;
-      const h = Math.min(best.bottom, other.bottom) - Math.max(best.top, other.top) + border;
-      if (w <= 0 || h <= 0) continue;
-      const shared = w * h;
-      const whole = over === 'union' ? areas[i] + areas[j] - shared : Math.min(areas[i], areas[j]);
-      if (shared > threshold * whole) dropped[j] = 1;
+      const w = Math.min(r, right[j]) - Math.max(l, left[j]);
+      if (w <= 0) continue;
+      const h = Math.min(b, bottom[j]) - Math.max(t, top[j]);
+      if (h <= 0) continue;
+      const other = (right[j] - left[j]) * (bottom[j] - top[j]);
+      const whole = over === 'union' ? area + other - w * h : Math.min(area, other);
+      if (w * h > threshold * whole) dropped[j] = 1;
     }
   }
-  return kept;
+  return sorted.filter((_, i) => !dropped[i]);
 }
 
 /** The image as f32. Throws ShapeError unless it is [h, w, 3] with pixels, u8 or f32. */
