@@ -2,7 +2,7 @@
 // Shapes in comments are those of base width 64 at 256x256; other base widths scale the channels.
 import { AttentionGate } from '../nn/attention_gate.js';
 import { FastNormalizedFusion } from '../nn/fusion.js';
-import { type Initializers, initializers } from '../nn/init.js';
+import { type Initializers, initializers, uninitialized } from '../nn/init.js';
 import { BatchNorm2d, Conv2d, ConvNorm } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
 import { relu, tanh } from '../tensor/ops/elementwise.js';
@@ -23,6 +23,8 @@ export interface GeneratorOptions {
   channels?: number;
   /** The initial weights then depend on it alone; otherwise on `manualSeed` and the draws since. */
   seed?: number;
+  /** False leaves all weights 0, for a state that is about to be loaded (drawing 74 million numbers takes seconds). */
+  initialize?: boolean;
 }
 
 export interface GeneratorOutput {
@@ -180,19 +182,20 @@ class SecondUNet extends Module {
 export class Generator extends Module {
   readonly unet1: FirstUNet;
   readonly unet2: SecondUNet | undefined;
-  private readonly channels: number;
+  /** What it was built as. */
+  readonly options: Readonly<Required<Omit<GeneratorOptions, 'seed' | 'initialize'>>>;
 
   constructor(options: GeneratorOptions = {}) {
     super();
-    const { baseWidth = 64, attention = true, coupled = true, channels = 3, seed } = options;
+    const { baseWidth = 64, attention = true, coupled = true, channels = 3, seed, initialize = true } = options;
     if (!Number.isInteger(baseWidth) || baseWidth < 4 || baseWidth % 4 !== 0) {
       throw new ShapeError(`Generator: baseWidth must be a multiple of 4, got ${baseWidth}`);
     }
     if (!Number.isInteger(channels) || channels < 1) {
       throw new ShapeError(`Generator: channels must be a whole number >= 1, got ${channels}`);
     }
-    const init = initializers(seed);
-    this.channels = channels;
+    const init = initialize ? initializers(seed) : uninitialized;
+    this.options = { baseWidth, attention, coupled, channels };
     this.unet1 = new FirstUNet(channels, baseWidth, attention, init);
     this.unet2 = coupled ? new SecondUNet(baseWidth, attention, init) : undefined;
   }
@@ -200,10 +203,11 @@ export class Generator extends Module {
   /** x [n, h, w, channels] in [-1, 1], h and w multiples of 32. Throws ShapeError otherwise. */
   forward(x: Tensor): GeneratorOutput {
     const [n, h, w, c] = x.shape;
-    const fits = x.shape.length === 4 && c === this.channels && n > 0 && h > 0 && w > 0 && h % 32 === 0 && w % 32 === 0;
+    const { channels } = this.options;
+    const fits = x.shape.length === 4 && c === channels && n > 0 && h > 0 && w > 0 && h % 32 === 0 && w % 32 === 0;
     if (!fits) {
       throw new ShapeError(
-        `Generator: x must be [n,h,w,${this.channels}] with h and w multiples of 32, got ${showShape(x.shape)}`,
+        `Generator: x must be [n,h,w,${channels}] with h and w multiples of 32, got ${showShape(x.shape)}`,
       );
     }
     const first = this.unet1.forward(x);

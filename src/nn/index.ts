@@ -1,7 +1,7 @@
 // Modules, layers, initialisation and losses.
 export { AttentionGate } from './attention_gate.js';
 export { FastNormalizedFusion } from './fusion.js';
-export { type Initializer, type Initializers, initializers } from './init.js';
+export { type Initializer, type Initializers, initializers, uninitialized } from './init.js';
 export {
   BatchNorm2d,
   Conv2d,

@@ -1,5 +1,6 @@
 // Initial weights. Contract: a shape is [out, ...in] for linear and [out, kh, kw, in/groups] for convolution weights; with a
 // seed, the k-th tensor drawn from one `initializers` object depends on the seed and k alone.
+import { zeros } from '../tensor/create.js';
 import { add, mul } from '../tensor/ops/elementwise.js';
 import { rand, randn } from '../tensor/random.js';
 import { tidy } from '../tensor/scope.js';
@@ -40,3 +41,13 @@ export function initializers(seed?: number): Initializers {
     narrowNormal: (shape) => normal(shape, 0.02),
   };
 }
+
+const nothing: Initializer = (shape) => zeros(shape);
+
+/** All weights 0: for a module whose state is about to be loaded, where drawing would only take time. */
+export const uninitialized: Initializers = {
+  heNormal: nothing,
+  heUniform: nothing,
+  xavierUniform: nothing,
+  narrowNormal: nothing,
+};
