@@ -141,6 +141,11 @@ export class Mtcnn extends Module implements FaceDetector {
     this.eval();
   }
 
+  /** Where the weights lie. */
+  private get device(): string {
+    return this.pnet.conv1.weight.device;
+  }
+
   async detect(image: Tensor): Promise<FaceBox[]> {
     checkImage('Mtcnn.detect', image);
     const [height, width] = image.shape;
@@ -167,7 +172,9 @@ export class Mtcnn extends Module implements FaceDetector {
       const w = Math.floor(image.width * scale + 1);
       const pixels = new Float32Array(3 * h * w);
       resizeArea({ ...image, stride: image.width, left: 0, top: 0 }, h, w, pixels);
-      const { score, offsets } = tidy(() => this.pnet.forward(tensor(pixels, { shape: [1, h, w, 3] })));
+      const { score, offsets } = tidy(() =>
+        this.pnet.forward(tensor(pixels, { shape: [1, h, w, 3], device: this.device })),
+      );
       const across = score.shape[2];
       const [scores, corrections] = await Promise.all([score.data(), offsets.data()]);
       score.dispose();
@@ -193,7 +200,7 @@ export class Mtcnn extends Module implements FaceDetector {
   /** Stage two: the proposals that RNet confirms. */
   private async refine(image: HostImage, proposals: Candidate[]): Promise<Candidate[]> {
     const boxes = proposals.filter((box) => visible(image, box));
-    const outputs = await batches(image, boxes, 24, (x) => this.rnet.forward(x));
+    const outputs = await batches(image, boxes, { size: 24, device: this.device }, (x) => this.rnet.forward(x));
     const passed = boxes.flatMap((box, i) => {
       const score = outputs.score[2 * i + 1];
       return score > this.settings.thresholds[1]
@@ -206,7 +213,7 @@ export class Mtcnn extends Module implements FaceDetector {
   /** Stage three: the faces, with landmarks. */
   private async finish(image: HostImage, refined: Candidate[]): Promise<Candidate[]> {
     const boxes = refined.filter((box) => visible(image, box));
-    const outputs = await batches(image, boxes, 48, (x) => this.onet.forward(x));
+    const outputs = await batches(image, boxes, { size: 48, device: this.device }, (x) => this.onet.forward(x));
     const passed = boxes.flatMap((box, i): Candidate[] => {
       const score = outputs.score[2 * i + 1];
       if (!(score > this.settings.thresholds[2])) return [];
@@ -262,7 +269,7 @@ function visible(image: HostImage, box: ScoredBox): boolean {
 async function batches<K extends string>(
   image: HostImage,
   boxes: readonly Candidate[],
-  size: number,
+  { size, device }: { size: number; device: string },
   network: (x: Tensor) => Record<K, Tensor>,
 ): Promise<Record<K, number[]>> {
   const rows = {} as Record<K, number[]>;
@@ -272,7 +279,7 @@ async function batches<K extends string>(
     group.forEach((box, i) => {
       resizeArea(windowOf(image, box), size, size, pixels, i * size * size * 3);
     });
-    const outputs = tidy(() => network(tensor(pixels, { shape: [group.length, size, size, 3] })));
+    const outputs = tidy(() => network(tensor(pixels, { shape: [group.length, size, size, 3], device })));
     for (const [name, y] of Object.entries(outputs) as [K, Tensor][]) {
       rows[name] = [...(rows[name] ?? []), ...(await y.data())];
       y.dispose();
