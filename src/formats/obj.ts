@@ -6,23 +6,24 @@ import { FormatError } from './error.js';
 import { readBytes, writeAtomicallySync } from './files.js';
 import { type HostArray, toTensors } from './host-array.js';
 import { checkMesh, type Mesh } from './mesh.js';
+import { TextWriter } from './text-writer.js';
 
-/** The shortest decimal that reads back as the same f32. */
-function decimal(value: number): string {
-  for (let digits = 6; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return String(short);
-  }
-  return String(Number(value.toPrecision(9)));
-}
+const SPACE = 32;
+const SLASH = 47;
+const NEWLINE = 10;
+const LETTER_F = 102;
 
 /** One line per row. */
-function rowLines(keyword: string, values: Float32Array, columns: number): string {
-  const out: string[] = [];
+function writeRows(out: TextWriter, keyword: string, values: Float32Array, columns: number): void {
+  const codes = Buffer.from(keyword);
   for (let i = 0; i < values.length; i += columns) {
-    out.push(`${keyword} ${Array.from(values.subarray(i, i + columns), decimal).join(' ')}`);
+    for (const code of codes) out.character(code);
+    for (let c = 0; c < columns; c++) {
+      out.character(SPACE);
+      out.float(values[i + c]);
+    }
+    out.character(NEWLINE);
   }
-  return out.join('\n');
 }
 
 /**
@@ -34,19 +35,26 @@ export function saveObj(file: string, mesh: Mesh): void {
   const { dir, name: base } = path.parse(file);
   // Spaces and control characters would end the name for most readers.
   const name = (mesh.name ?? base).replace(/[\s\p{Cc}]+/gu, '_') || 'mesh';
-  const out = [`# ${vertices.length / 3} vertices, ${triangles.length / 3} triangles`];
-  if (texture) out.push(`mtllib ${base}.mtl`);
-  out.push(`o ${name}`, rowLines('v', vertices, 3));
-  if (uv) out.push(rowLines('vt', uv, 2));
-  if (normals) out.push(rowLines('vn', normals, 3));
-  if (texture) out.push(`usemtl ${name}`);
-  const corner = (i: number) => {
-    const v = triangles[i] + 1;
-    const vt = uv ? uvTriangles[i] + 1 : '';
-    if (normals) return `${v}/${vt}/${v}`;
-    return uv ? `${v}/${vt}` : `${v}`;
-  };
-  for (let i = 0; i < triangles.length; i += 3) out.push(`f ${corner(i)} ${corner(i + 1)} ${corner(i + 2)}`);
+  const out = new TextWriter().text(`# ${vertices.length / 3} vertices, ${triangles.length / 3} triangles\n`);
+  if (texture) out.text(`mtllib ${base}.mtl\n`);
+  out.text(`o ${name}\n`);
+  writeRows(out, 'v', vertices, 3);
+  if (uv) writeRows(out, 'vt', uv, 2);
+  if (normals) writeRows(out, 'vn', normals, 3);
+  if (texture) out.text(`usemtl ${name}\n`);
+  for (let i = 0; i < triangles.length; i++) {
+    // v, v/vt, v//vn or v/vt/vn
+    if (i % 3 === 0) out.character(LETTER_F);
+    out.character(SPACE);
+    out.whole(triangles[i] + 1);
+    if (uv || normals) out.character(SLASH);
+    if (uv) out.whole(uvTriangles[i] + 1);
+    if (normals) {
+      out.character(SLASH);
+      out.whole(triangles[i] + 1);
+    }
+    if (i % 3 === 2) out.character(NEWLINE);
+  }
   if (texture) {
     const image = `${base}.${texture.type === 'png' ? 'png' : 'jpg'}`;
     // Unshaded colour: the texture already carries the photo's light.
@@ -54,7 +62,7 @@ export function saveObj(file: string, mesh: Mesh): void {
     writeAtomicallySync(path.join(dir, image), texture.bytes);
     writeAtomicallySync(path.join(dir, `${base}.mtl`), Buffer.from(material.join('\n')));
   }
-  writeAtomicallySync(file, Buffer.from(`${out.join('\n')}\n`));
+  writeAtomicallySync(file, out.finish());
 }
 
 /** What `loadObj` finds. */
