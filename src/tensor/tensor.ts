@@ -66,16 +66,19 @@ export class Tensor {
     return this.held === undefined;
   }
 
-  /** The elements, row-major: Float32Array, Int32Array, Uint8Array, or Uint16Array of bf16 bits. */
-  data(): Promise<TypedArray> {
+  /**
+   * The elements, row-major: Float32Array, Int32Array, Uint8Array, or Uint16Array of bf16 bits. The type is that of f32 unless
+   * named: `x.data<Int32Array>()`.
+   */
+  data<T extends TypedArray = Float32Array>(): Promise<T> {
     const { device, slot, dtype } = this.storage;
-    return device.read(slot, dtype, this.size);
+    return device.read(slot, dtype, this.size) as Promise<T>;
   }
 
   /** The same, blocking the event loop until the device is done. */
-  dataSync(): TypedArray {
+  dataSync<T extends TypedArray = Float32Array>(): T {
     const { device, slot, dtype } = this.storage;
-    return device.readSync(slot, dtype, this.size);
+    return device.readSync(slot, dtype, this.size) as T;
   }
 
   /** The number of a one-element tensor. Throws ShapeError otherwise. */
