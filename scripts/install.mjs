@@ -21,7 +21,10 @@ function fail(sentence) {
 function hasCompiler() {
   const folder = mkdtempSync(join(tmpdir(), 'rescunet-'));
   const source = join(folder, 'probe.cc');
-  writeFileSync(source, '#include <concepts>\n#include <thread>\ntemplate <std::integral T> T f(T x) { return x; }\nint main() { return f(0); }\n');
+  writeFileSync(
+    source,
+    '#include <concepts>\n#include <thread>\ntemplate <std::integral T> T f(T x) { return x; }\nint main() { return f(0); }\n',
+  );
   const candidates = [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean);
   const found = candidates.some((cxx) => succeeds(cxx, ['-std=c++20', '-fsyntax-only', source]));
   rmSync(folder, { recursive: true, force: true });
@@ -34,7 +37,9 @@ function run(script, args) {
 }
 
 if (!hasCompiler()) {
-  fail('a C++20 compiler is needed to build the native kernels (g++ 10 or clang 12 and later; on Debian or Ubuntu: apt-get install g++ make cmake).');
+  fail(
+    'a C++20 compiler is needed to build the native kernels (g++ 10 or clang 12 and later; on Debian or Ubuntu: apt-get install g++ make cmake).',
+  );
 }
 const jobs = String(Math.max(1, availableParallelism()));
 const builder = process.env.RESCUNET_BUILD ?? (succeeds('cmake', ['--version']) ? 'cmake' : 'gyp');
@@ -44,6 +49,12 @@ if (builder === 'cmake') {
   // Node's own headers, where its installation has them, save node-gyp a download.
   const prefix = dirname(dirname(process.execPath));
   const local = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
-  run(join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js'), ['rebuild', '--jobs', jobs, ...local]);
+  run(join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js'), [
+    'rebuild',
+    '--jobs',
+    jobs,
+    ...local,
+  ]);
 }
-if (!existsSync(join(root, 'build', 'Release', 'rescunet.node'))) fail('the build ended without build/Release/rescunet.node.');
+if (!existsSync(join(root, 'build', 'Release', 'rescunet.node')))
+  fail('the build ended without build/Release/rescunet.node.');
