@@ -2,7 +2,7 @@
 // Contract: maps are f32 [h, w, 3] in 0..255, black outside the footprint.
 import { FormatError } from '../formats/error.js';
 import { loadSafetensors, readSafetensorsMetadata, saveSafetensors } from '../formats/safetensors.js';
-import { Generator, type GeneratorOptions } from '../models/rescunet.js';
+import { Generator } from '../models/rescunet.js';
 import { tensor } from '../tensor/create.js';
 import { tidy } from '../tensor/scope.js';
 import { ShapeError } from '../tensor/shape.js';
@@ -59,11 +59,10 @@ const FLAGS = { true: true, false: false } as const;
 /**
  * Writes a generator's weights under the paper's names in PyTorch's layout, its options as metadata. Throws FormatError.
  */
-export function saveGenerator(path: string, generator: Generator, options: GeneratorOptions = {}): void {
-  const { baseWidth = 64, attention = true, coupled = true, channels = 3 } = options;
-  const metadata = { kind: 'generator', layout: 'torch', baseWidth, attention, coupled, channels };
+export function saveGenerator(path: string, generator: Generator): void {
+  const metadata = { kind: 'generator', layout: 'torch', ...generator.options };
   const text = Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, String(value)]));
-  saveSafetensors(path, generator.stateDict({ to: 'torch' }), text);
+  tidy(() => saveSafetensors(path, generator.stateDict({ to: 'torch' }), text));
 }
 
 /**
@@ -90,7 +89,7 @@ export function loadGenerator(path: string): Generator {
   };
   const state = loadSafetensors(path);
   try {
-    const generator = new Generator({ ...options, seed: 0 });
+    const generator = new Generator({ ...options, initialize: false });
     generator.loadStateDict(state, { from: 'torch' });
     return generator.eval();
   } catch (error) {

@@ -1,7 +1,7 @@
 // A surface to test with: the front of an egg with a nose, symmetric about x = 0, as a grid of vertices with its own UV.
 
 import type { Tensor } from '../../src/tensor/index.js';
-import { tensor } from '../../src/tensor/index.js';
+import { memory, tensor } from '../../src/tensor/index.js';
 
 export interface Surface {
   vertices: Float32Array;
@@ -50,3 +50,12 @@ export function paint(size: number, skew = 0): Tensor {
 
 export const u8 = (values: ArrayLike<number>, size: number): Tensor =>
   tensor(Uint8Array.from(values), { shape: [size, size], dtype: 'u8' });
+
+/** Bytes in live tensors, after all that was submitted has run. */
+export function settledBytes(): number {
+  const probe = tensor([0]);
+  probe.dataSync();
+  const { bytes } = memory('cpu');
+  probe.dispose();
+  return bytes;
+}

@@ -1,0 +1,136 @@
+// Completion by both methods, and generators on disk.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { FormatError } from '../../src/formats/error.js';
+import { loadSafetensors, readSafetensorsMetadata, saveSafetensors } from '../../src/formats/safetensors.js';
+import { Generator } from '../../src/models/rescunet.js';
+import type { View } from '../../src/pipeline/blend.js';
+import { complete, loadGenerator, saveGenerator } from '../../src/pipeline/complete.js';
+import { generatorInput, generatorOutput } from '../../src/pipeline/generator-input.js';
+import { type Tensor, tensor } from '../../src/tensor/index.js';
+import { paint, settledBytes, u8 } from './surface.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'complete-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const SIZE = 64;
+const footprint = Uint8Array.from({ length: SIZE * SIZE }, (_, p) => (p % SIZE > 4 && p % SIZE < SIZE - 5 ? 1 : 0));
+
+/** A symmetric face whose left third the photo did not see. */
+function halfSeen(): { view: View; truth: Tensor } {
+  const truth = paint(SIZE);
+  const seen = footprint.map((inside, p) => (inside && p % SIZE > SIZE / 3 ? 1 : 0));
+  const host = truth.dataSync() as Float32Array;
+  const values = host.map((v, i) => (seen[Math.floor(i / 3)] ? v : 255));
+  const texture = tensor(
+    values.map((v, i) => (footprint[Math.floor(i / 3)] ? v : 0)),
+    { shape: [SIZE, SIZE, 3] },
+  );
+  const confidence = tensor(Float32Array.from(seen), { shape: [SIZE, SIZE] });
+  return { view: { texture, mask: u8(seen, SIZE), confidence }, truth };
+}
+
+const options = { baseWidth: 8, seed: 3 };
+const generator = new Generator(options).eval();
+const path = join(folder, 'generator.safetensors');
+
+describe('complete', () => {
+  const { view, truth } = halfSeen();
+  const seen = view.mask.dataSync();
+
+  test('mirror fills the hidden part and leaves the seen one', () => {
+    const host = complete(view, footprint).dataSync();
+    const wanted = truth.dataSync();
+    for (let p = 0; p < SIZE * SIZE; p++) {
+      for (let c = 0; c < 3; c++) {
+        if (!footprint[p]) expect(host[3 * p + c]).toBe(0);
+        else expect(Math.abs(host[3 * p + c] - wanted[3 * p + c])).toBeLessThan(seen[p] ? 1e-3 : 4);
+      }
+    }
+  });
+
+  test('generator gives what its network says of the raw map', () => {
+    const got = complete(view, footprint, { generator }).dataSync();
+    const input = generatorInput(view, footprint);
+    expect(input.dataSync()[0]).toBe(-1);
+    const wanted = generatorOutput(generator.forward(input).final, footprint).dataSync();
+    expect(Buffer.compare(Buffer.from(got.buffer), Buffer.from(wanted.buffer))).toBe(0);
+    expect(got.some((v, i) => footprint[Math.floor(i / 3)] && v > 1)).toBe(true);
+    expect(got[0]).toBe(0);
+  });
+
+  test('composited, the photo keeps what it saw and the seam is no edge', () => {
+    const plain = complete(view, footprint, { generator }).dataSync();
+    const host = complete(view, footprint, { generator, composite: true }).dataSync();
+    const wanted = view.texture.dataSync();
+    let changed = 0;
+    for (let y = 0; y < SIZE; y++) {
+      for (let x = 0; x < SIZE; x++) {
+        const p = y * SIZE + x;
+        const inner = x > SIZE / 3 + 3 && x < SIZE - 8 && y > 2 && y < SIZE - 3;
+        if (inner) for (let c = 0; c < 3; c++) expect(Math.abs(host[3 * p + c] - wanted[3 * p + c])).toBeLessThan(1e-3);
+        if (footprint[p] && !seen[p]) changed = Math.max(changed, Math.abs(host[3 * p] - wanted[3 * p]));
+      }
+    }
+    expect(changed).toBeGreaterThan(20);
+    /** Mean step across the seam, in the red channel. */
+    const step = (map: ArrayLike<number>) => {
+      const edge = Math.floor(SIZE / 3) + 1;
+      let sum = 0;
+      for (let y = 8; y < SIZE - 8; y++) {
+        sum += Math.abs(map[3 * (y * SIZE + edge)] - map[3 * (y * SIZE + edge - 1)]) / (SIZE - 16);
+      }
+      return sum;
+    };
+    const pasted = wanted.map((v, i) => (seen[Math.floor(i / 3)] ? v : plain[i]));
+    expect(step(host)).toBeLessThan(0.5 * step(pasted));
+  });
+
+  test('leaves nothing on the device but its result', () => {
+    const before = settledBytes();
+    for (const settings of [{}, { generator }, { generator, composite: true }]) {
+      complete(view, footprint, settings).dispose();
+    }
+    expect(settledBytes()).toBe(before);
+  });
+
+  test('says what is missing', () => {
+    expect(() => complete(view, footprint, { method: 'generator' })).toThrow('wants a generator');
+    const odd: string = 'guess';
+    expect(() => complete(view, footprint, { method: odd as 'mirror' })).toThrow("mirror or generator, got 'guess'");
+  });
+});
+
+describe('generators on disk', () => {
+  test.each([
+    { attention: true, coupled: true },
+    { attention: false, coupled: true },
+    { attention: true, coupled: false },
+  ])('come back as they were: %o', (kind) => {
+    const made = new Generator({ ...options, ...kind }).eval();
+    saveGenerator(path, made);
+    expect(readSafetensorsMetadata(path)).toMatchObject({ baseWidth: '8', attention: String(kind.attention) });
+    const { view } = halfSeen();
+    const loaded = loadGenerator(path);
+    expect(loaded.training).toBe(false);
+    expect(complete(view, footprint, { generator: loaded }).dataSync()).toEqual(
+      complete(view, footprint, { generator: made }).dataSync(),
+    );
+  });
+
+  test('that do not fit are refused by file and reason', () => {
+    saveGenerator(path, generator);
+    const tensors = loadSafetensors(path);
+    const text = readSafetensorsMetadata(path);
+    const other = join(folder, 'other.safetensors');
+    saveSafetensors(other, tensors, { ...text, baseWidth: '16' });
+    expect(() => loadGenerator(other)).toThrow(FormatError);
+    expect(() => loadGenerator(other)).toThrow(/other.safetensors: weights: .*misshapen/);
+    saveSafetensors(other, tensors, { ...text, baseWidth: 'wide' });
+    expect(() => loadGenerator(other)).toThrow("metadata baseWidth: wanted a whole number > 0, got 'wide'");
+    saveSafetensors(other, tensors, { ...text, attention: 'maybe' });
+    expect(() => loadGenerator(other)).toThrow("metadata attention: wanted true or false, got 'maybe'");
+  });
+});
