@@ -225,7 +225,7 @@ export class MorphableModel {
       length('parameter_std', this.parameterStd ?? [], 62, '[62]');
     }
     for (const field of ['mean', 'identity', 'identityStd', 'expression', 'expressionStd', 'uv'] as const) {
-      const bad = this[field].findIndex((x) => !Number.isFinite(x));
+      const bad = firstNotFinite(this[field]);
       if (bad >= 0) throw new FaceModelError(field, `number ${bad} is ${this[field][bad]}`);
     }
     for (const field of ['identityStd', 'expressionStd'] as const) {
@@ -252,6 +252,12 @@ export class MorphableModel {
       throw new FaceModelError('beta', `wanted at most ${this.expressionCount} coefficients, got ${beta.length}`);
     }
   }
+}
+
+/** Position of the first NaN or infinity, or -1. A plain loop: modes are millions of numbers, and every start of the program checks them. */
+function firstNotFinite(data: Float32Array): number {
+  for (let i = 0; i < data.length; i++) if (data[i] - data[i] !== 0) return i;
+  return -1;
 }
 
 function addModes(sum: Float64Array, modes: Float32Array, coefficients: ArrayLike<number>): void {
