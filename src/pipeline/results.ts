@@ -34,21 +34,30 @@ const METRES: Readonly<Record<string, number>> = { um: 1e-6, mm: 1e-3, cm: 1e-2,
 
 /**
  * Writes what is given of: `photo.png` (with landmarks), `incomplete.png`, `mask.png`, `completed.png`, `truth.png`, `face.obj` with `face.mtl` and `face.png`,
- * `face.glb`, `views/yaw+20_pitch+00_roll+00.png`, `sheet.png`, and `fit.json`. Makes the folder. Returns the names. Throws FormatError.
+ * `face.glb`, `views/yaw+20.png`, `sheet.png`, and `fit.json`. Makes the folder. Returns the names. Throws FormatError.
  */
 export async function writeFace(folder: string, results: FaceResults): Promise<string[]> {
   const { photo, fit, incomplete, mask, completed, truth, mesh, units = 'mm', views = [], record } = results;
   mkdirSync(folder, { recursive: true });
   const files: string[] = [];
-  const write = async (name: string, image: Pixels | Tensor) => {
-    await writeImage(path.join(folder, name), image);
+  const writes: Promise<void>[] = [];
+  const write = (name: string, image: Pixels | Tensor) => {
+    writes.push(writeImage(path.join(folder, name), image));
     files.push(name);
   };
-  await write('photo.png', drawLandmarks(photo, fit.landmarks));
-  if (incomplete) await write('incomplete.png', incomplete);
-  if (mask) await write('mask.png', maskPixels(mask));
-  if (completed) await write('completed.png', completed);
-  if (truth) await write('truth.png', truth);
+  write('photo.png', drawLandmarks(photo, fit.landmarks));
+  if (incomplete) write('incomplete.png', incomplete);
+  if (mask) write('mask.png', maskPixels(mask));
+  if (completed) write('completed.png', completed);
+  if (truth) write('truth.png', truth);
+  if (views.length > 0) {
+    mkdirSync(path.join(folder, 'views'), { recursive: true });
+    for (const view of views) write(path.posix.join('views', viewName(view)), view.image);
+    write('sheet.png', viewSheet(views));
+  }
+  // Images are encoded by other threads while this one writes the mesh.
+  const written = Promise.all(writes);
+  written.catch(() => undefined);
   if (mesh) {
     const { vertices, triangles, uv } = mesh;
     const texture = await encodeImage(mesh.texture);
@@ -61,23 +70,20 @@ export async function writeFace(folder: string, results: FaceResults): Promise<s
     );
     files.push('face.obj', 'face.mtl', 'face.png', 'face.glb');
   }
-  if (views.length > 0) {
-    mkdirSync(path.join(folder, 'views'), { recursive: true });
-    for (const view of views) await write(path.posix.join('views', viewName(view)), view.image);
-    await write('sheet.png', viewSheet(views));
-  }
+  await written;
   const json = JSON.stringify({ ...record, ...fitRecord(fit), files }, null, 1);
   writeAtomicallySync(path.join(folder, 'fit.json'), Buffer.from(`${json}\n`));
   return [...files, 'fit.json'];
 }
 
-/** `yaw+20_pitch+00_roll-05.png` */
+/** `yaw+20.png`; with `_pitch-10` and `_roll+05` behind it where they are not 0. */
 export function viewName({ yaw, pitch, roll }: Pick<FaceView, 'yaw' | 'pitch' | 'roll'>): string {
   const signed = (angle: number) => {
     const [whole, ...rest] = String(Math.abs(angle)).split('.');
     return `${angle < 0 ? '-' : '+'}${[whole.padStart(2, '0'), ...rest].join('.')}`;
   };
-  return `yaw${signed(yaw)}_pitch${signed(pitch)}_roll${signed(roll)}.png`;
+  const tilted = (name: string, angle: number) => (angle === 0 ? '' : `_${name}${signed(angle)}`);
+  return `yaw${signed(yaw)}${tilted('pitch', pitch)}${tilted('roll', roll)}.png`;
 }
 
 /** All views in one picture, one row per pitch and roll, rows of nine at most. */

@@ -86,8 +86,8 @@ describe('the demo', () => {
 });
 
 test('names of views sort and read', () => {
-  expect(viewName({ yaw: -80, pitch: 0, roll: 5 })).toBe('yaw-80_pitch+00_roll+05.png');
-  expect(viewName({ yaw: 7.5, pitch: -10, roll: 0 })).toBe('yaw+07.5_pitch-10_roll+00.png');
+  expect(viewName({ yaw: -80, pitch: 0, roll: 5 })).toBe('yaw-80_roll+05.png');
+  expect(viewName({ yaw: 7.5, pitch: -10, roll: 0 })).toBe('yaw+07.5_pitch-10.png');
 });
 
 const data = sharedPath('data');
