@@ -10,7 +10,7 @@ import { type Pixels, toPixels } from './image.js';
 import { psnr, ssim } from './metrics.js';
 import { drawMesh, posed } from './render.js';
 import { writeFace } from './results.js';
-import { type Synthesis, synthesiseFit, uvTableOf } from './synthesise.js';
+import { type Synthesis, surfaceOf, synthesiseFit, uvTableOf } from './synthesise.js';
 
 export interface DemoOptions {
   /** Which person. */
@@ -59,7 +59,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   const truth = tensor(person.texture, { shape: [size, size, 3] });
   const shape = model.vertices(person.alpha, person.beta);
   const vertices = posed(shape, pose, photoSize);
-  const mesh = { vertices, triangles: model.triangles, uv: model.uv, texture: truth, footprint: table.footprint };
+  const mesh = { vertices, triangles: surfaceOf(model), uv: model.uv, texture: truth, footprint: table.footprint };
   const photo = tidy(() => toPixels(drawMesh(mesh, { size: photoSize, background: BACKDROP, supersampling: 2 }).image));
   const marks = model.landmarksOf(vertices);
   const landmarks = Float64Array.from({ length: 136 }, (_, i) => marks[3 * (i >> 1) + (i % 2)]);

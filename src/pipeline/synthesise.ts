@@ -1,6 +1,7 @@
 // The whole way of one photo: fit, unwrap, complete, and the face at new poses. Contract: tensors of the result live until `dispose`.
 import { FitError } from '../models/fitter.js';
 import type { MorphableModel } from '../models/morphable.js';
+import { closeOpenings } from '../models/openings.js';
 import type { EulerAngles } from '../models/pose.js';
 import { tidy } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -16,12 +17,21 @@ export class NoFaceError extends Error {
   override readonly name = 'NoFaceError';
 }
 
+const closed = new WeakMap<MorphableModel, Int32Array>();
+
+/** The triangles that photos are unwrapped on and views drawn with: the model's, mouth and eyes closed. */
+export function surfaceOf(model: MorphableModel): Int32Array {
+  const triangles = closed.get(model) ?? closeOpenings(model);
+  closed.set(model, triangles);
+  return triangles;
+}
+
 const tables = new WeakMap<MorphableModel, Map<number, UvTable>>();
 
 /** The UV table of a model, made once per model and size; not to be called inside `tidy`. */
 export function uvTableOf(model: MorphableModel, size = 256): UvTable {
   const ofModel = tables.get(model) ?? new Map<number, UvTable>();
-  const table = ofModel.get(size) ?? uvTable(model.uv, model.triangles, size);
+  const table = ofModel.get(size) ?? uvTable(model.uv, surfaceOf(model), size);
   tables.set(model, ofModel.set(size, table));
   return table;
 }
@@ -33,8 +43,7 @@ export function faceMesh(
   texture: Tensor,
   footprint?: Uint8Array,
 ): TexturedMesh {
-  const { triangles, uv } = model;
-  return { vertices: model.vertices(alpha, beta), triangles, uv, texture, footprint };
+  return { vertices: model.vertices(alpha, beta), triangles: surfaceOf(model), uv: model.uv, texture, footprint };
 }
 
 export interface CompletedFace {
