@@ -7,7 +7,7 @@ const files = [
   'photo',
   'incomplete',
   'completed',
-  ...[-60, -20, 20, 60].map((yaw) => `views/yaw${yaw < 0 ? '' : '+'}${yaw}_pitch+00_roll+00`),
+  ...[-60, -20, 20, 60].map((yaw) => `views/yaw${yaw < 0 ? '' : '+'}${yaw}`),
 ];
 const tiles = await Promise.all(files.map((file) => sharp(`out/${file}.png`).resize(side, side).toBuffer()));
 await sharp({ create: { width: side * tiles.length, height: side, channels: 3, background: '#c5cbd6' } })

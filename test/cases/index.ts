@@ -9,6 +9,7 @@ import gridSample from './grid_sample.js';
 import layout from './layout.js';
 import losses from './losses.js';
 import matmul from './matmul.js';
+import mean from './mean.js';
 import poisson from './poisson.js';
 import pool2d from './pool2d.js';
 import random from './random.js';
@@ -26,6 +27,7 @@ export const cases: Record<string, Case> = {
   layout,
   losses,
   matmul,
+  mean,
   poisson,
   pool2d,
   random,

@@ -1,5 +1,4 @@
 import { ones } from '../../src/tensor/create.js';
-import { mean } from '../../src/tensor/ops/mean.js';
 import * as ops from '../../src/tensor/ops/reduce.js';
 import { between, type Case } from './case.js';
 
@@ -31,8 +30,6 @@ const cases: Case = {
     { name: 'sum of columns', inputs: { x: [211, 37] }, run: (t) => ops.sum(t.x, { axes: 0 }) },
     { name: 'sum inside', inputs: { x: [3, 5, 7] }, run: (t) => ops.sum(t.x, { axes: [-2], keepDims: true }) },
     { name: 'sum of separate axes', inputs: { x: [2, 3, 4, 5] }, run: (t) => ops.sum(t.x, { axes: [0, 2] }) },
-    { name: 'mean', inputs: { x: [2, 3, 4, 5] }, run: (t) => mean(t.x, { axes: [0, 1, 2] }) },
-    { name: 'mean of all', inputs: { x: [2, 3] }, run: (t) => mean(t.x, { axes: null }) },
     { name: 'max of all', inputs: { x: [3, 5] }, run: (t) => ops.max(t.x) },
     { name: 'max of rows', inputs: { x: [3, 5, 7] }, run: (t) => ops.max(t.x, { axes: [2] }) },
     { name: 'max inside', inputs: { x: [3, 5, 7] }, run: (t) => ops.max(t.x, { axes: [1], keepDims: true }) },
