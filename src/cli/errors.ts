@@ -10,7 +10,7 @@ export const EXIT_CRASH = 1;
 export const EXIT_USAGE = 2;
 
 /** By name, so that telling errors apart loads neither engine nor pipeline. */
-const EXPECTED = new Set(['UsageError', 'FormatError', 'FaceModelError', 'PipelineError', 'DeviceError', 'FitError']);
+const EXPECTED = new Set(['UsageError', 'FormatError', 'FaceModelError', 'FitError', 'NoFaceError', 'DeviceError']);
 
 /** The operating system refused: its code says enough. */
 const SYSTEM = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EMFILE', 'ENAMETOOLONG']);
@@ -21,12 +21,15 @@ export interface Explained {
   code: typeof EXIT_CRASH | typeof EXIT_USAGE;
 }
 
+/** The functions that found it out mean nothing to the user. */
+const FUNCTION = /^(fitPhoto|fitLandmarks|synthesise): /;
+
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, ' ').trim();
 
 export function explain(error: unknown): Explained {
   if (!(error instanceof Error)) return { message: `unexpected: ${oneLine(String(error))}`, code: EXIT_CRASH };
   const { code } = error as NodeJS.ErrnoException;
-  const message = oneLine(error.message);
+  const message = oneLine(error.message).replace(FUNCTION, '');
   if (EXPECTED.has(error.name) || (code && SYSTEM.has(code)) || message.startsWith('the native addon did not load')) {
     return { message, code: EXIT_USAGE };
   }

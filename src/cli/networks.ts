@@ -1,5 +1,6 @@
 // The model and the networks that a command over photos needs, loaded once, and the refusal of combinations that cannot work.
 import { statSync } from 'node:fs';
+import { FormatError } from '../formats/error.js';
 import type { MorphableModel } from '../models/morphable.js';
 import type { CompleteOptions } from '../pipeline/complete.js';
 import { type FaceDetector, loadDetector, loadRegressor } from '../pipeline/detect.js';
@@ -32,13 +33,13 @@ export function loadFitting(options: PhotoOptions, photos: number): Fitting {
     if (photos > 1 && !source.isDirectory()) {
       throw new UsageError(`--landmarks ${landmarks}: is for one photo; for many give a folder with a file for each`);
     }
-    return { model: loadFaceModel(file), files: {} };
+    return { model: named('--model', 'give a face model or leave it out', () => loadFaceModel(file)), files: {} };
   }
   const weights = findRegressor(options);
   if (!weights) throw noRegressor();
   const places = box ? undefined : findDetector(options);
   if (!box && !places) throw noDetector(options, '--box left,top,right,bottom');
-  const model = loadFaceModel(file);
+  const model = named('--model', 'give a face model', () => loadFaceModel(file));
   if (!model.parameterMean) {
     throw new UsageError(
       `${weights}: the regressor speaks of the face model of 3DDFA; name it with --model bfm_3ddfa.safetensors, or give --landmarks`,
@@ -46,8 +47,8 @@ export function loadFitting(options: PhotoOptions, photos: number): Fitting {
   }
   return {
     model,
-    regressor: loadRegressor(weights),
-    detector: places && loadDetector({ kind: options.detector, weights: places }),
+    regressor: named('--weights', 'give mb05_120x120.pth or .safetensors', () => loadRegressor(weights)),
+    detector: places && detectorOf(options, places),
     files: { weights, detectorWeights: places },
   };
 }
@@ -55,7 +56,24 @@ export function loadFitting(options: PhotoOptions, photos: number): Fitting {
 /** The detector that the options name or a folder of weights holds; undefined where neither does. */
 export function loadNamedDetector(options: WeightOptions): FaceDetector | undefined {
   const files = findDetector(options);
-  return files && loadDetector({ kind: options.detector, weights: files });
+  return files && detectorOf(options, files);
+}
+
+const detectorOf = ({ detector: kind }: WeightOptions, weights: string[]): FaceDetector =>
+  named('--detector-weights', `give those of ${kind} or another --detector`, () => loadDetector({ kind, weights }));
+
+const LONGEST = 240;
+
+/** A file that an option named and that is no use: the error says which option, and what would be. */
+function named<T>(option: string, advice: string, load: () => T): T {
+  try {
+    return load();
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    const { message } = error;
+    const short = message.length > LONGEST ? `${message.slice(0, LONGEST)} ...` : message;
+    throw new UsageError(`${option} ${short}; ${advice}`);
+  }
 }
 
 const SIDE = 32;
@@ -80,5 +98,9 @@ export async function loadCompletion({
     throw new UsageError(`--generator ${generator}: there is no such file; give the .safetensors of a generator`);
   }
   const { loadGenerator } = await import('../pipeline/complete.js');
-  return { method, generator: loadGenerator(generator), composite };
+  return {
+    method,
+    generator: named('--generator', 'give the .safetensors of a generator', () => loadGenerator(generator)),
+    composite,
+  };
 }

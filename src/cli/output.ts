@@ -1,6 +1,6 @@
 // Folders of results and the marker that makes a killed run resumable. Contract: `fit.json` is written last, after every
 // file it lists; a folder without it, or with one from other settings, is not finished.
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { UsageError } from './errors.js';
 
@@ -65,10 +65,17 @@ export function readMarker(folder: string): Record<string, unknown> | undefined 
 /** Names that a marker may list and a new run may remove. */
 const RESULT = /^(face-\d+\/)?(views\/)?[\w+.-]+\.(png|obj|mtl|glb|json)$/;
 
+/** What a run that was killed in the middle of a file leaves behind. */
+const UNFINISHED = /^\..+\.\d+-\d+\.tmp(\.\w+)?$/;
+
 /** Begins a folder anew: it no longer counts as finished, and what its marker lists is removed, so that no old view stays behind. */
 export function beginFolder(folder: string): void {
   mkdirSync(folder, { recursive: true });
   for (let n = 2; existsSync(path.join(folder, `face-${n}`)); n++) beginFolder(path.join(folder, `face-${n}`));
+  for (const place of [folder, path.join(folder, 'views')]) {
+    if (!existsSync(place)) continue;
+    for (const name of readdirSync(place)) if (UNFINISHED.test(name)) rmSync(path.join(place, name), { force: true });
+  }
   const files = readMarker(folder)?.files;
   rmSync(path.join(folder, MARKER), { force: true });
   if (!Array.isArray(files)) return;

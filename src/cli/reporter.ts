@@ -38,7 +38,7 @@ export class Reporter {
 
   /** The result, for programs: only with --json, once. */
   document(value: unknown): void {
-    if (this.json) this.print(this.streams.stdout, JSON.stringify(value, rounded, 2));
+    if (this.json) this.print(this.streams.stdout, JSON.stringify(value, rounded));
   }
 
   /** One line on what went wrong. */

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { runDemo as drawAndComplete, writeDemo } from '../pipeline/demo.js';
 import type { DemoOptions } from './demo.js';
 import { EXIT_OK } from './errors.js';
-import { prepareOut } from './output.js';
+import { beginFolder, prepareOut } from './output.js';
 import type { Reporter } from './reporter.js';
 
 export async function runDemo({ seed, out, yaw }: DemoOptions, reporter: Reporter): Promise<number> {
@@ -17,6 +17,7 @@ export async function runDemo({ seed, out, yaw }: DemoOptions, reporter: Reporte
     demo = await drawAndComplete({ seed, yaw });
     progress.advance();
     progress.show('write files');
+    beginFolder(out);
     files = await writeDemo(out, demo);
     progress.advance();
   } finally {

@@ -1,7 +1,7 @@
 // The work behind detect.
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { readPixels, toTensor, writeImage } from '../pipeline/image.js';
+import { toTensor, writeImage } from '../pipeline/image.js';
 import { drawBoxes } from '../pipeline/overlay.js';
 import { runBatch } from './batch.js';
 import type { DetectOptions } from './detect.js';
@@ -10,6 +10,7 @@ import { findPhotos } from './inputs.js';
 import { loadNamedDetector } from './networks.js';
 import { prepareOut } from './output.js';
 import type { Reporter } from './reporter.js';
+import { readPhoto } from './run-photos.js';
 import { noDetector } from './weights.js';
 
 export async function runDetect(
@@ -23,7 +24,7 @@ export async function runDetect(
   const detector = loadNamedDetector(options);
   if (!detector) throw noDetector(options);
   return runBatch('detect', found, reporter, async ({ file, name }) => {
-    const pixels = await readPixels(file);
+    const pixels = await readPhoto(file);
     const image = toTensor(pixels, 'u8');
     const all = await detector.detect(image);
     image.dispose();

@@ -1,6 +1,7 @@
 // The work behind fit, unwrap, complete and synth: options checked and networks loaded once, then photo by photo.
 // Contract: everything that can be refused is refused before the first photo is read.
 import path from 'node:path';
+import { FormatError } from '../formats/error.js';
 import { type Fit, fitPhoto, fitRecord } from '../pipeline/fit.js';
 import { type Pixels, readPixels } from '../pipeline/image.js';
 import { type FaceResults, writeFace } from '../pipeline/results.js';
@@ -28,6 +29,16 @@ export async function runPhotos(
   return runBatch(stage, found, reporter, (photo, progress) => taker.take(photo, (what) => progress.show(what)));
 }
 
+/** A photo's pixels. Throws UsageError for a file that is no image or a damaged one. */
+export async function readPhoto(file: string): Promise<Pixels> {
+  try {
+    return await readPixels(file);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new UsageError(`${error.message}; replace it by an intact photo`);
+  }
+}
+
 /** Takes photos as far as a command goes, each into its folder. */
 export class FaceTaker {
   private constructor(
@@ -53,7 +64,7 @@ export class FaceTaker {
     if (earlier)
       return { skipped: true, summary: `already finished in ${folder}`, record: { folder, files: earlier.files } };
     show(`${photo.file}: fit`);
-    const pixels = await readPixels(photo.file);
+    const pixels = await readPhoto(photo.file);
     const fits = await this.fit(pixels, photo.file);
     beginFolder(folder);
     const names = fits.map((_, i) => (i === 0 ? '' : `face-${i + 1}`));

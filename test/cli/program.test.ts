@@ -1,7 +1,9 @@
 // The command line as a newcomer meets it: helps, mistakes, exit codes.
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { sharedPath } from '../shared.js';
 import { lines, rescunet } from './run.js';
@@ -145,4 +147,17 @@ describe('model', () => {
       expect(again).toMatchObject({ units, ...facts });
     });
   }
+});
+
+describe('the executable', () => {
+  const executable = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+  const spawn = (...argv: string[]) => spawnSync(process.execPath, [executable, ...argv], { encoding: 'utf8' });
+
+  test('ends with the exit code of its command line', () => {
+    expect(existsSync(executable), 'npm run build:ts').toBe(true);
+    const version = spawn('--version');
+    expect([version.status, version.stderr]).toEqual([0, '']);
+    const wrong = spawn('synth', 'photo.jpg', '--yaw', 'left');
+    expect([wrong.status, wrong.stdout, lines(wrong.stderr).length]).toEqual([2, '', 1]);
+  });
 });

@@ -1,6 +1,9 @@
 // Runs a command line in this process and keeps what it printed.
 import { main } from '../../src/cli/program.js';
 
+// What the tests call missing must not be found by way of the environment.
+delete process.env.RESCUNET_WEIGHTS;
+
 export interface Ran {
   code: number;
   stdout: string;
