@@ -33,6 +33,8 @@ export interface Fit {
   roll: number;
   /** Pixels per model unit. */
   scale: number;
+  /** [N, 3] the face without its pose, in model space. */
+  shape: Float32Array;
   /** [68, 3]; z starts at 0 at the farthest of the 68. */
   landmarks: Float32Array;
   /** [N, 3]; z starts at 0 at the farthest vertex. */
@@ -167,11 +169,12 @@ function fitToLandmarks(model: MorphableModel, landmarks: ArrayLike<number>): Fi
 /** Vertices and landmarks under a y-up camera whose image y is -y, and that camera in image coordinates. */
 function place(model: MorphableModel, alpha: Float64Array, beta: Float64Array, upright: Float64Array) {
   const camera = upright.map((m, i) => (i >= 4 && i < 8 ? -m : m));
-  const vertices = applyAffine(model.vertices(alpha, beta), camera);
+  const shape = model.vertices(alpha, beta);
+  const vertices = applyAffine(shape, camera);
   camera[11] -= startDepthAtZero(vertices);
   const landmarks = model.landmarksOf(vertices);
   startDepthAtZero(landmarks);
-  return { camera, vertices, landmarks };
+  return { camera, shape, vertices, landmarks };
 }
 
 function startDepthAtZero(points: Float32Array): number {
@@ -210,9 +213,9 @@ function checkStatistics(model: MorphableModel): void {
   throw new FaceModelError('parameter_mean', `${model.name} ${what}`);
 }
 
-/** What fit.json holds: everything but the vertices, as plain numbers. */
+/** What fit.json holds: everything but shape and vertices, as plain numbers. */
 export function fitRecord(fit: Fit): Record<string, unknown> {
-  const { vertices, camera, landmarks, parameters, alpha, beta, ...rest } = fit;
+  const { shape: _, vertices, camera, landmarks, parameters, alpha, beta, ...rest } = fit;
   const rows = (data: ArrayLike<number>, columns: number) =>
     Array.from({ length: data.length / columns }, (_, i) =>
       Array.from({ length: columns }, (_, c) => data[columns * i + c]),

@@ -112,8 +112,7 @@ export function contactSheet(
   const down = Math.ceil(cells.length / across);
   const width = across * cellWidth + (across + 1) * gap;
   const height = down * cellHeight + (down + 1) * gap;
-  const data = new Uint8Array(3 * width * height);
-  for (let i = 0; i < data.length; i++) data[i] = background[i % 3];
+  const data = Buffer.alloc(3 * width * height, Uint8Array.from(background));
   cells.forEach((cell, i) => {
     const x = gap + (i % across) * (cellWidth + gap) + ((cellWidth - cell.width) >> 1);
     const y = gap + Math.floor(i / across) * (cellHeight + gap) + ((cellHeight - cell.height) >> 1);

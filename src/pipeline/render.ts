@@ -177,7 +177,9 @@ export function frame(vertices: ArrayLike<number>): Framing {
   const centre = low.map((v, c) => (v + high[c]) / 2) as [number, number, number];
   let radius = 0;
   for (let i = 0; i < vertices.length; i += 3) {
-    const [x, y, z] = [vertices[i] - centre[0], vertices[i + 1] - centre[1], vertices[i + 2] - centre[2]];
+    const x = vertices[i] - centre[0];
+    const y = vertices[i + 1] - centre[1];
+    const z = vertices[i + 2] - centre[2];
     radius = Math.max(radius, x * x + y * y + z * z);
   }
   return { centre, radius: Math.sqrt(radius) };
@@ -195,12 +197,14 @@ export function posed(
   margin = 0.05,
 ): Float32Array {
   const r = rotationFromEuler({ yaw, pitch, roll });
-  const { centre, radius } = framing;
-  const scale = ((0.5 - margin) * size) / radius;
+  const [cx, cy, cz] = framing.centre;
+  const scale = ((0.5 - margin) * size) / framing.radius;
   const middle = (size - 1) / 2;
   const out = new Float32Array(vertices.length);
   for (let i = 0; i < vertices.length; i += 3) {
-    const [x, y, z] = [vertices[i] - centre[0], vertices[i + 1] - centre[1], vertices[i + 2] - centre[2]];
+    const x = vertices[i] - cx;
+    const y = vertices[i + 1] - cy;
+    const z = vertices[i + 2] - cz;
     out[i] = middle + scale * (r[0] * x + r[1] * y + r[2] * z);
     out[i + 1] = middle - scale * (r[3] * x + r[4] * y + r[5] * z);
     out[i + 2] = scale * (r[6] * x + r[7] * y + r[8] * z);

@@ -42,7 +42,9 @@ export async function writeFace(folder: string, results: FaceResults): Promise<s
   const files: string[] = [];
   const writes: Promise<void>[] = [];
   const write = (name: string, image: Pixels | Tensor) => {
-    writes.push(writeImage(path.join(folder, name), image));
+    const writing = writeImage(path.join(folder, name), image);
+    writing.catch(() => undefined); // reported where it is awaited
+    writes.push(writing);
     files.push(name);
   };
   write('photo.png', drawLandmarks(photo, fit.landmarks));
@@ -50,19 +52,12 @@ export async function writeFace(folder: string, results: FaceResults): Promise<s
   if (mask) write('mask.png', maskPixels(mask));
   if (completed) write('completed.png', completed);
   if (truth) write('truth.png', truth);
-  if (views.length > 0) {
-    mkdirSync(path.join(folder, 'views'), { recursive: true });
-    for (const view of views) write(path.posix.join('views', viewName(view)), view.image);
-    write('sheet.png', viewSheet(views));
-  }
-  // Images are encoded by other threads while this one writes the mesh.
-  const written = Promise.all(writes);
-  written.catch(() => undefined);
+  // The mesh is written while other threads encode these and draw the views.
   if (mesh) {
     const { vertices, triangles, uv } = mesh;
     const texture = await encodeImage(mesh.texture);
     const normals = vertexNormals(vertices, triangles);
-    saveObj(path.join(folder, 'face.obj'), { vertices, triangles, uv, normals, texture });
+    saveObj(path.join(folder, 'face.obj'), { vertices, triangles, uv, texture });
     saveGlb(
       path.join(folder, 'face.glb'),
       { vertices, triangles, uv, normals, texture },
@@ -70,7 +65,13 @@ export async function writeFace(folder: string, results: FaceResults): Promise<s
     );
     files.push('face.obj', 'face.mtl', 'face.png', 'face.glb');
   }
-  await written;
+  if (views.length > 0) {
+    mkdirSync(path.join(folder, 'views'), { recursive: true });
+    const drawn = views.map((view) => ({ ...view, image: toPixels(view.image) }));
+    write('sheet.png', viewSheet(drawn));
+    for (const view of drawn) write(path.posix.join('views', viewName(view)), view.image);
+  }
+  await Promise.all(writes);
   const json = JSON.stringify({ ...record, ...fitRecord(fit), files }, null, 1);
   writeAtomicallySync(path.join(folder, 'fit.json'), Buffer.from(`${json}\n`));
   return [...files, 'fit.json'];
@@ -87,7 +88,7 @@ export function viewName({ yaw, pitch, roll }: Pick<FaceView, 'yaw' | 'pitch' | 
 }
 
 /** All views in one picture, one row per pitch and roll, rows of nine at most. */
-export function viewSheet(views: readonly FaceView[]): Pixels {
+export function viewSheet(views: readonly { yaw: number; image: Tensor | Pixels }[]): Pixels {
   const yaws = new Set(views.map(({ yaw }) => yaw)).size;
   return contactSheet(
     views.map(({ image }) => image),

@@ -39,11 +39,17 @@ export function uvTableOf(model: MorphableModel, size = 256): UvTable {
 /** The fitted face without its pose: model space, its own shape and expression, its texture. */
 export function faceMesh(
   model: MorphableModel,
-  { alpha, beta }: { alpha: ArrayLike<number>; beta: ArrayLike<number> },
+  { alpha, beta, shape }: { alpha: ArrayLike<number>; beta: ArrayLike<number>; shape?: Float32Array },
   texture: Tensor,
   footprint?: Uint8Array,
 ): TexturedMesh {
-  return { vertices: model.vertices(alpha, beta), triangles: surfaceOf(model), uv: model.uv, texture, footprint };
+  return {
+    vertices: shape ?? model.vertices(alpha, beta),
+    triangles: surfaceOf(model),
+    uv: model.uv,
+    texture,
+    footprint,
+  };
 }
 
 export interface CompletedFace {
