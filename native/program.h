@@ -29,23 +29,9 @@ struct Reader {
 /// Room for any kernel's argument struct.
 union AnyArgs {
   AnyArgs() {}
-#define IN(type, name) const type* name;
-#define OPT(type, name) const type* name;
-#define OUT(type, name) type* name;
-#define INOUT(type, name) type* name;
-#define INT(name) int64_t name;
-#define REAL(name) float name;
-#define INTS(name, count) Ints name;
 #define KERNEL(name, fields) name##_args name;
 #include "kernels.def"
 #undef KERNEL
-#undef IN
-#undef OPT
-#undef OUT
-#undef INOUT
-#undef INT
-#undef REAL
-#undef INTS
 };
 
 /// Reads the fields of one instruction into its argument struct.

@@ -15,7 +15,7 @@ export function relativeDifference(actual: Values, expected: Values): number {
   for (let i = 0; i < b.length; i++) {
     scale = Math.max(scale, Math.abs(b[i]));
     const difference = Math.abs(a[i] - b[i]);
-    if (!(difference <= worst)) worst = difference; // NaN stays
+    if (!(difference <= worst) && !Number.isNaN(worst)) worst = difference; // NaN stays
   }
   return worst / Math.max(scale, 1e-30);
 }

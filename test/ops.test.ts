@@ -10,6 +10,7 @@ import { ShapeError } from '../src/tensor/shape.js';
 import type { Tensor } from '../src/tensor/tensor.js';
 import type { Sample } from './cases/case.js';
 import { cases } from './cases/index.js';
+import { expectClose } from './close.js';
 
 type Values = Record<string, Float64Array>;
 
@@ -70,20 +71,6 @@ function evaluate(sample: Sample, values: Values, device: string, cotangentSeed:
     y.dtype === 'f32' && names.length > 0 ? sum(mul(y, tensor(cotangent, { shape: y.shape, device }))) : undefined;
   const gradients = loss ? gradient(loss, Object.fromEntries(names.map((name) => [name, inputs[name]]))) : {};
   return { inputs, y, loss, gradients };
-}
-
-function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
-  expect(actual.length, what).toBe(expected.length);
-  let scale = 0;
-  let worst = 0;
-  for (let i = 0; i < expected.length; i++) {
-    scale = Math.max(scale, Math.abs(expected[i]));
-    const difference = Math.abs(actual[i] - expected[i]);
-    if (!(difference <= worst)) worst = difference; // NaN stays
-  }
-  expect(worst, `${what}: largest difference against magnitude ${scale}`).toBeLessThanOrEqual(
-    tolerance * Math.max(scale, 1e-30),
-  );
 }
 
 const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => {

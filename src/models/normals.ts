@@ -24,7 +24,8 @@ export function vertexNormals(vertices: ArrayLike<number>, triangles: Int32Array
   }
   const out = new Float32Array(vertices.length);
   for (let i = 0; i < out.length; i += 3) {
-    const norm = Math.hypot(sum[i], sum[i + 1], sum[i + 2]) || 1;
+    // Math.hypot is ten times slower.
+    const norm = Math.sqrt(sum[i] ** 2 + sum[i + 1] ** 2 + sum[i + 2] ** 2) || 1;
     for (let c = 0; c < 3; c++) out[i + c] = sum[i + c] / norm;
   }
   return out;

@@ -2,6 +2,7 @@
 // photo, and whether the photo saw it (paper-spec 2.2-2.4). Contract: vertices are image coordinates (x right, y down, pixel
 // centres at integers, larger z nearer); triangles turn counter-clockwise as seen from outside.
 import '../tensor/methods.js';
+import { vertexNormals } from '../models/normals.js';
 import { tensor } from '../tensor/create.js';
 import { gridSample } from '../tensor/ops/grid_sample.js';
 import { type Fragments, interpolate, rasterize } from '../tensor/ops/rasterize.js';
@@ -131,39 +132,15 @@ function partOf(photo: Pixels | Tensor, { low, high }: Extent): { image: Tensor;
   return { image: toTensor(crop(photo, left, top, right - left + 1, bottom - top + 1)), left, top };
 }
 
-/** Each vertex's x, y, z and the cosine between its area-weighted normal and the direction to the viewer -> [N, 4]. */
+/** Each vertex's x, y, z and the cosine between its normal and the direction to the viewer -> [N, 4]. */
 function withFacing(vertices: Float32Array, triangles: Int32Array): Float32Array {
-  const normal = new Float64Array(vertices.length);
-  for (let t = 0; t < triangles.length; t += 3) {
-    const a = 3 * triangles[t];
-    const b = 3 * triangles[t + 1];
-    const c = 3 * triangles[t + 2];
-    const ux = vertices[b] - vertices[a];
-    const uy = vertices[b + 1] - vertices[a + 1];
-    const uz = vertices[b + 2] - vertices[a + 2];
-    const vx = vertices[c] - vertices[a];
-    const vy = vertices[c + 1] - vertices[a + 1];
-    const vz = vertices[c + 2] - vertices[a + 2];
-    const nx = uy * vz - uz * vy;
-    const ny = uz * vx - ux * vz;
-    const nz = ux * vy - uy * vx;
-    for (let k = 0; k < 3; k++) {
-      const at = 3 * triangles[t + k];
-      normal[at] += nx;
-      normal[at + 1] += ny;
-      normal[at + 2] += nz;
-    }
-  }
+  const normals = vertexNormals(vertices, triangles);
   const out = new Float32Array((vertices.length / 3) * 4);
   for (let i = 0, at = 0; i < vertices.length; i += 3, at += 4) {
-    const nx = normal[i];
-    const ny = normal[i + 1];
-    const nz = normal[i + 2];
-    const length = Math.sqrt(nx * nx + ny * ny + nz * nz);
     out[at] = vertices[i];
     out[at + 1] = vertices[i + 1];
     out[at + 2] = vertices[i + 2];
-    out[at + 3] = length > 0 ? -nz / length : 0; // y points down here, which turns the triangles round
+    out[at + 3] = -normals[i + 2]; // y points down here, so the order of the corners turns round
   }
   return out;
 }
