@@ -23,19 +23,26 @@ struct Gathered {
 
   int64_t rows() const { return n * h * w; }
 
-  const float* source(int64_t row, int64_t tap) const {
-    int64_t iy = row / w % h * xsy + ty[tap], ix = row % w * xsx + tx[tap];
-    return iy < 0 || iy >= xh || ix < 0 || ix >= xw ? nullptr : x + ((row / w / h * xh + iy) * xw + ix) * xpixel;
+  // Row number `row` of the product: the source pixel of tap (0, 0), unclipped, its image, and where the sums go.
+  struct Row { const float* image; int64_t y, x; float* out; };
+  Row row(int64_t index) const {
+    const int64_t b = index % w, a = index / w % h, i = index / w / h;
+    return {x + i * xh * xw * xpixel, a * xsy, b * xsx, y + ((i * yh + a * ysy + yoy) * yw + b * ysx + yox) * ypixel};
   }
-  float* target(int64_t row) const { return y + ((row / w / h * yh + row / w % h * ysy + yoy) * yw + row % w * ysx + yox) * ypixel; }
+
+  // The source pixel under a tap, null outside the image.
+  const float* source(const Row& r, int64_t tap) const {
+    const int64_t iy = r.y + ty[tap], ix = r.x + tx[tap];
+    return uint64_t(iy) < uint64_t(xh) && uint64_t(ix) < uint64_t(xw) ? r.image + (iy * xw + ix) * xpixel : nullptr;
+  }
 };
 
 // Rows [m0, m0 + count) of the product for panels [p0, p1).
 static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t p0, int64_t p1) {
   Spare spare;
   const int64_t tiles = (count + kRows - 1) / kRows;
-  float* out[kTiles * kRows];
-  for (int64_t i = 0; i < tiles * kRows; i++) out[i] = i < count ? g.target(m0 + i) : nullptr;
+  Gathered::Row row[kTiles * kRows];  // divisions once per row, not once per tap
+  for (int64_t i = 0; i < count; i++) row[i] = g.row(m0 + i);
 
   const auto run = [&](const float* const* rows, int64_t groups, int64_t depth, int64_t tap, int64_t c0, bool first) {
     for (int64_t p = p0; p < p1; p++) {
@@ -45,7 +52,7 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
       const float* panel = g.panels + ((p * g.taps + tap) * g.c + c0) * kWidth;
       for (int64_t t = 0; t < tiles; t++) {
         float* to[kRows];
-        for (int i = 0; i < kRows; i++) to[i] = out[t * kRows + i] ? out[t * kRows + i] + p * kWidth : spare.written;
+        for (int i = 0; i < kRows; i++) to[i] = t * kRows + i < count ? row[t * kRows + i].out + p * kWidth : spare.written;
         tile_rows(rows + t * groups * kRows, groups, depth, panel, {to, columns, first, g.bias ? bias : nullptr});
       }
     }
@@ -59,7 +66,7 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
       float* to = copied + i * depth;
       rows[i] = to;
       for (int64_t t = 0; t < g.taps; t++, to += g.c) {
-        const float* from = i < count ? g.source(m0 + i, t) : nullptr;
+        const float* from = i < count ? g.source(row[i], t) : nullptr;
         for (int64_t c = 0; c < g.c; c++) to[c] = from ? from[c] : 0.f;
       }
     }
@@ -74,8 +81,8 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
       for (int64_t t = 0; t < tiles; t++)
         for (int64_t q = 0; q < groups; q++)
           for (int64_t i = 0; i < kRows; i++) {
-            int64_t row = t * kRows + i;
-            const float* from = row < count ? g.source(m0 + row, tap + q) : nullptr;
+            const int64_t m = t * kRows + i;
+            const float* from = m < count ? g.source(row[m], tap + q) : nullptr;
             rows[(t * groups + q) * kRows + i] = from ? from + c0 : Spare::zeros();
           }
       run(rows, groups, std::min(kDepth, g.c - c0), tap, c0, tap == 0 && c0 == 0);
@@ -89,7 +96,7 @@ static void gathered_product(const Gathered& g, Pool& pool) {
   if (g.taps == 0)  // positions that no tap reaches
     return pool.split(g.rows(), 1024, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++)
-        for (int64_t j = 0; j < g.columns; j++) g.target(row)[j] = g.bias ? g.bias[j] : 0.f;
+        for (int64_t j = 0; j < g.columns; j++) g.row(row).out[j] = g.bias ? g.bias[j] : 0.f;
     });
   pool.run(blocks * groups, [&](int64_t chunk) {
     const int64_t m0 = chunk / groups * block, p = chunk % groups;
