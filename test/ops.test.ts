@@ -1,8 +1,9 @@
-// Every sample of every case: derivatives against central differences in float64, each device against the reference, and the
-// texts of the errors.
+// Every sample of every case: derivatives against central differences in float64, the cpu against the reference and, whatever
+// its threads, against itself, and the texts of the errors.
 import { describe, expect, it } from 'vitest';
 import '../src/tensor/index.js';
 import { tensor } from '../src/tensor/create.js';
+import { AddonBackend, registerDevice } from '../src/tensor/device.js';
 import { gradient } from '../src/tensor/gradient.js';
 import { add, mul } from '../src/tensor/ops/elementwise.js';
 import { sum } from '../src/tensor/ops/reduce.js';
@@ -13,6 +14,16 @@ import { cases } from './cases/index.js';
 import { expectClose } from './close.js';
 
 type Values = Record<string, Float64Array>;
+
+/** The cpu device again, with a number of threads of its own. */
+function cpuWithThreads(threads: number): string {
+  const name = `cpu with ${threads} threads`;
+  process.env.RESCUNET_THREADS = String(threads);
+  registerDevice(name, new AddonBackend('cpu'));
+  delete process.env.RESCUNET_THREADS;
+  return name;
+}
+const [oneThread, threeThreads] = [cpuWithThreads(1), cpuWithThreads(3)];
 
 /** A small seeded generator (mulberry32), so that a failure repeats. */
 function randomFrom(seed: number): () => number {
@@ -107,6 +118,15 @@ describe.each(Object.entries(cases))('%s', (stem, { samples, errors }) => {
       for (const [name, dx] of Object.entries(expected.gradients)) {
         expectClose(actual.gradients[name].dataSync(), dx.dataSync(), tolerance, `gradient of ${name}`);
       }
+    });
+
+    it(`${sample.name}: the number of threads changes no bit`, () => {
+      const values = draw(sample, randomFrom(seed));
+      const one = evaluate(sample, values, oneThread, seed + 1);
+      const three = evaluate(sample, values, threeThreads, seed + 1);
+      expect(three.y.dataSync()).toEqual(one.y.dataSync());
+      for (const [name, dx] of Object.entries(one.gradients))
+        expect(three.gradients[name].dataSync()).toEqual(dx.dataSync());
     });
 
     if (names.length === 0) continue;

@@ -160,7 +160,8 @@ export class Device {
   }
 }
 
-class AddonBackend implements Backend {
+/** A device of the addon: a thread, slots and, on the cpu, a thread pool of its own. */
+export class AddonBackend implements Backend {
   private readonly handle: number;
 
   constructor(name: string) {
