@@ -6,11 +6,20 @@ import { UsageError } from './errors.js';
 
 export const MARKER = 'fit.json';
 
+/** One level after the other: where the system says no, node's own recursion may try for ever (/proc). */
+function makeFolder(folder: string): void {
+  const found = statSync(folder, { throwIfNoEntry: false });
+  if (found?.isDirectory()) return;
+  if (!found) makeFolder(path.dirname(path.resolve(folder)));
+  mkdirSync(folder);
+}
+
 /** Makes the folder where it is missing and writes into it once, so that no long work ends in a refusal. Throws UsageError. */
 export function prepareOut(folder: string): void {
+  if (folder === '') throw new UsageError('--out: is empty; give a folder');
   const probe = path.join(folder, `.rescunet-${process.pid}.tmp`);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     writeFileSync(probe, '');
     rmSync(probe);
   } catch (error) {
@@ -21,6 +30,7 @@ export function prepareOut(folder: string): void {
       EACCES: 'cannot be written (permission denied)',
       EPERM: 'cannot be written (permission denied)',
       EROFS: 'lies on a read-only disk',
+      ENOENT: 'cannot be made there',
       ENOSPC: 'lies on a full disk',
     };
     throw new UsageError(`--out ${folder}: ${(code && reasons[code]) ?? message}; give a folder that can be written`);

@@ -53,6 +53,8 @@ describe('mistakes are one line on stderr and exit code 2', () => {
     [['synth', 'a.jpg', '--completion', 'magic'], /mirror, generator/],
     [['synth', 'a.jpg', '--out', blocked], /--out/],
     [['synth', 'a.jpg', '--out', join(blocked, 'below')], /--out/],
+    [['synth', 'a.jpg', '--out', ''], /--out/],
+    [['synth', 'a.jpg', '--out', '/proc/rescunet'], /--out/],
     [['demo', '--seed', 'x'], /--seed/],
     [['demo', '--out', blocked], /--out/],
     [['model', 'inspect', join(root, 'gone.safetensors')], /gone\.safetensors/],
