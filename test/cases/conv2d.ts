@@ -73,6 +73,14 @@ const cases: Case = {
         w[j] += x[i] * y[k];
       });
     },
+    winograd({ x, w, bias, y }, { n, ih, iw, ic, oh, ow, oc, ph, pw, turned }) {
+      const p = { n, ih, iw, ic, oh, ow, oc, kh: 3, kw: 3, sh: 1, sw: 1, ph, pw, dh: 1, dw: 1, groups: 1 };
+      start(y, n * oh * ow * oc, bias, oc);
+      products(p, (i, j, k) => {
+        const [o, t, c] = [Math.floor(j / (9 * ic)), Math.floor(j / ic) % 9, j % ic];
+        y[k] += x[i] * w[turned ? (c * 9 + 8 - t) * oc + o : j];
+      });
+    },
   },
   samples: [
     conv('3x3', [2, 5, 6, 3], [4, 3, 3, 3], { padding: 1, bias: true }),
@@ -94,6 +102,23 @@ const cases: Case = {
     conv('depthwise stride 2', [1, 8, 9, 5], [5, 3, 3, 1], { padding: 1, stride: 2, groups: 5 }),
     conv('depthwise with two filters a channel', [1, 6, 6, 3], [6, 3, 3, 1], { padding: 1, groups: 3 }),
     conv('deep', [1, 3, 3, 577], [5, 3, 3, 577], { padding: 1 }),
+    // Winograd's form: its own error against float64 is what the tolerance states.
+    {
+      ...conv('Winograd, ragged', [1, 33, 34, 37], [35, 3, 3, 37], { padding: 1, bias: true }),
+      tolerance: 1e-5,
+      second: false,
+    },
+    { ...conv('Winograd, batch, no padding', [3, 22, 23, 32], [67, 3, 3, 32]), tolerance: 1e-5, second: false },
+    {
+      ...conv('Winograd, padding of 2', [2, 21, 27, 33], [32, 3, 3, 33], { padding: 2 }),
+      tolerance: 1e-5,
+      second: false,
+    },
+    {
+      ...conv('Winograd, many channels', [1, 32, 32, 150], [33, 3, 3, 150], { padding: 1 }),
+      tolerance: 1e-5,
+      second: false,
+    },
     conv('kernel as large as the input', [2, 4, 5, 6], [3, 4, 5, 6], {}),
     transposed('transposed 4x4 stride 2', [1, 4, 5, 6], [3, 4, 4, 6], { stride: 2, padding: 1, bias: 3 }),
     transposed('transposed 3x3 stride 2, output padding', [2, 4, 5, 3], [4, 3, 3, 3], {

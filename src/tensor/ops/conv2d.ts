@@ -60,10 +60,54 @@ function scratchShape(g: Geometry, rounded: 'ic' | 'oc'): Shape {
   return [g.kh * g.kw * (rounded === 'oc' ? roundUp(ocg, 64) * icg : ocg * roundUp(icg, 64))];
 }
 
-function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const outputs = [{ shape: yShape(g) }, { shape: scratchShape(g, 'oc') }];
-  const [y, scratch] = record('conv2d', { inputs: [x, w, bias], outputs, params: { ...g } });
+/**
+ * Whether Winograd's form pays: 3x3 of stride 1, enough channels for its transforms to be cheap beside the products, and
+ * enough pixels for the transformed weights, four times the size of the weights, to be used often.
+ */
+const suitsWinograd = (g: Geometry): boolean =>
+  g.kh === 3 &&
+  g.kw === 3 &&
+  g.sh * g.sw * g.dh * g.dw * g.groups === 1 &&
+  g.ph <= 2 &&
+  g.pw <= 2 &&
+  Math.min(g.ic, g.oc) >= 32 &&
+  g.n * g.oh * g.ow >= 1024;
+
+/** The convolution (or, turned, the input gradient of one) by F(4x4, 3x3). */
+function winograd(
+  x: Tensor,
+  w: Tensor,
+  bias: Tensor | undefined,
+  shape: Shape,
+  [ph, pw]: number[],
+  turned: boolean,
+): Tensor {
+  const [n, ih, iw, ic] = x.shape;
+  const [, oh, ow, oc] = shape;
+  const outputs = [{ shape }, { shape: [36 * ic * roundUp(oc, 64)] }];
+  const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, turned: Number(turned) };
+  const [y, scratch] = record('winograd', { inputs: [x, w, bias], outputs, params });
   scratch.dispose();
+  return y;
+}
+
+function direct(
+  kernel: string,
+  g: Geometry,
+  inputs: (Tensor | undefined)[],
+  shape: Shape,
+  rounded: 'ic' | 'oc',
+): Tensor {
+  const outputs = [{ shape }, { shape: scratchShape(g, rounded) }];
+  const [y, scratch] = record(kernel, { inputs, outputs, params: { ...g } });
+  scratch.dispose();
+  return y;
+}
+
+function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): Tensor {
+  const y = suitsWinograd(g)
+    ? winograd(x, w, bias, yShape(g), [g.ph, g.pw], false)
+    : direct('conv2d', g, [x, w, bias], yShape(g), 'oc');
   return derive(
     op,
     y,
@@ -73,9 +117,9 @@ function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): 
 }
 
 function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const outputs = [{ shape: xShape(g) }, { shape: scratchShape(g, 'ic') }];
-  const [x, scratch] = record('conv2d_input', { inputs: [y, w, bias], outputs, params: { ...g } });
-  scratch.dispose();
+  const x = suitsWinograd(g)
+    ? winograd(y, w, bias, xShape(g), [2 - g.ph, 2 - g.pw], true)
+    : direct('conv2d_input', g, [y, w, bias], xShape(g), 'ic');
   return derive(
     op,
     x,
