@@ -129,7 +129,7 @@ describe.each(Object.entries(cases))('%s', (stem, { samples, errors }) => {
         expect(three.gradients[name].dataSync()).toEqual(dx.dataSync());
     });
 
-    if (names.length === 0) continue;
+    if (names.length === 0 || sample.differences === false) continue;
 
     it(`${sample.name}: gradients agree with differences`, () => {
       const values = draw(sample, randomFrom(seed));

@@ -17,6 +17,8 @@ export interface Sample {
   differentiable?: readonly string[];
   /** Of the largest magnitude of the tensor compared; 1e-5 unless given. */
   tolerance?: number;
+  /** False where the work is too large for differences: gradients are then only compared with the reference's. */
+  differences?: boolean;
   /** Gradients of gradients are checked too, unless false. */
   second?: boolean;
   /** Floating-point operations of one run, for the benchmark; where absent it counts the bytes of inputs and output. */

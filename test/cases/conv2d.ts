@@ -106,18 +106,18 @@ const cases: Case = {
     {
       ...conv('Winograd, ragged', [1, 33, 34, 37], [35, 3, 3, 37], { padding: 1, bias: true }),
       tolerance: 1e-5,
-      second: false,
+      differences: false,
     },
-    { ...conv('Winograd, batch, no padding', [3, 22, 23, 32], [67, 3, 3, 32]), tolerance: 1e-5, second: false },
+    { ...conv('Winograd, batch, no padding', [3, 22, 23, 32], [67, 3, 3, 32]), tolerance: 1e-5, differences: false },
     {
       ...conv('Winograd, padding of 2', [2, 21, 27, 33], [32, 3, 3, 33], { padding: 2 }),
       tolerance: 1e-5,
-      second: false,
+      differences: false,
     },
     {
-      ...conv('Winograd, many channels', [1, 32, 32, 150], [33, 3, 3, 150], { padding: 1 }),
+      ...conv('Winograd, many channels', [1, 32, 32, 72], [33, 3, 3, 72], { padding: 1 }),
       tolerance: 1e-5,
-      second: false,
+      differences: false,
     },
     conv('kernel as large as the input', [2, 4, 5, 6], [3, 4, 5, 6], {}),
     transposed('transposed 4x4 stride 2', [1, 4, 5, 6], [3, 4, 4, 6], { stride: 2, padding: 1, bias: 3 }),
