@@ -5,7 +5,7 @@
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
-static constexpr int64_t kBlock = 256, kColumns = 64;
+static constexpr int64_t kBlock = 256, kColumns = 64, kParts = 16;
 
 // Sum of n neighbouring numbers: four vectors of partial sums, then across.
 static double sum_row(const float* x, int64_t n) {
@@ -33,6 +33,25 @@ static void sum_columns(const float* x, int64_t rows, int64_t stride, int64_t co
   }
 }
 
+// Few strips of long columns (a bias gradient): the rows are cut into kParts parts, added in order.
+static void sum_long_columns(const reduce_sum_args& p, Pool& pool) {
+  const int64_t size = (p.axis + kParts - 1) / kParts;
+  for (int64_t o = 0; o < p.outer; o++)
+    for (int64_t j = 0; j < p.inner; j += kColumns) {
+      const int64_t columns = std::min(kColumns, p.inner - j);
+      double part[kParts][kColumns];
+      pool.run(kParts, [&](int64_t k) {
+        const int64_t begin = std::min(p.axis, k * size), end = std::min(p.axis, begin + size);
+        sum_columns(p.x + (o * p.axis + begin) * p.inner + j, end - begin, p.inner, columns, part[k]);
+      });
+      for (int64_t i = 0; i < columns; i++) {
+        double total = 0;
+        for (int64_t k = 0; k < kParts; k++) total += part[k][i];
+        p.y[o * p.inner + j + i] = float(total);
+      }
+    }
+}
+
 void reduce_sum(const reduce_sum_args& p, Pool& pool) {
   if (p.inner == 1) {
     if (p.outer == 1) {  // one long sum: fixed chunks, added in order
@@ -53,6 +72,7 @@ void reduce_sum(const reduce_sum_args& p, Pool& pool) {
     });
   }
   int64_t blocks = (p.inner + kColumns - 1) / kColumns;
+  if (p.outer * blocks < kParts && p.axis >= kParts * kBlock) return sum_long_columns(p, pool);
   pool.split(p.outer * blocks, (1 << 14) / (p.axis * std::min(p.inner, kColumns) + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; c++) {
       int64_t o = c / blocks, j = c % blocks * kColumns, columns = std::min(kColumns, p.inner - j);

@@ -1,5 +1,6 @@
 import { ones, zeros } from '../../src/tensor/create.js';
 import { batchNorm } from '../../src/tensor/ops/batch_norm.js';
+import { concat } from '../../src/tensor/ops/layout.js';
 import { variable } from '../../src/tensor/record.js';
 import { between, type Case, type Sample } from './case.js';
 
@@ -15,11 +16,11 @@ const sample = (name: string, shape: number[], training: boolean, rest: Partial<
   };
 };
 
-const parameters = (c: number) => ({
-  weight: ones([c]),
-  bias: zeros([c]),
-  runningMean: zeros([c]),
-  runningVar: ones([c]),
+const parameters = (c: number, device = 'cpu') => ({
+  weight: ones([c], { device }),
+  bias: zeros([c], { device }),
+  runningMean: zeros([c], { device }),
+  runningVar: ones([c], { device }),
 });
 
 const cases: Case = {
@@ -68,6 +69,13 @@ const cases: Case = {
       tolerance: 2e-4, // the inputs' own rounding is 6e-5 of their spread
       second: false,
     }),
+    {
+      name: 'training, an outlier in the first row', // sums around that row would lose the variance of the others
+      inputs: { first: between(29, 31, [1, 5]), x: [300, 5], weight: [5], bias: [5] },
+      run: ({ first, x, weight, bias }) =>
+        batchNorm(concat([first, x], { axis: 0 }), { ...parameters(5, x.device), weight, bias, training: true }),
+      second: false,
+    },
     sample('evaluation', [3, 5, 4, 7], false),
     sample('evaluation, one row', [1, 67], false),
     {

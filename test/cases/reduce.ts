@@ -28,6 +28,7 @@ const cases: Case = {
     { name: 'sum of many', inputs: { x: between(0, 1, [70001]) }, run: (t) => ops.sum(t.x), second: false },
     { name: 'sum of rows', inputs: { x: [5, 211] }, run: (t) => ops.sum(t.x, { axes: [1] }) },
     { name: 'sum of columns', inputs: { x: [211, 37] }, run: (t) => ops.sum(t.x, { axes: 0 }) },
+    { name: 'sum of long columns', inputs: { x: [4201, 3] }, run: (t) => ops.sum(t.x, { axes: 0 }), second: false },
     { name: 'sum inside', inputs: { x: [3, 5, 7] }, run: (t) => ops.sum(t.x, { axes: [-2], keepDims: true }) },
     { name: 'sum of separate axes', inputs: { x: [2, 3, 4, 5] }, run: (t) => ops.sum(t.x, { axes: [0, 2] }) },
     { name: 'max of all', inputs: { x: [3, 5] }, run: (t) => ops.max(t.x) },
