@@ -6,7 +6,7 @@
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
-static constexpr int64_t kTiles = 8, kTaps = 32, kMaxTaps = 1024, kThin = 256;
+static constexpr int64_t kTiles = 8, kTaps = 32, kMaxTaps = 1024, kThin = 256, kNarrow = 4;
 
 // rows (n, a, b), a < h, b < w:
 // y[n, a ysy + yoy, b ysx + yox, :] = bias + sum over taps t of x[n, a xsy + ty[t], b xsx + tx[t], :] weights[t]
@@ -18,10 +18,12 @@ struct Gathered {
   int64_t n, h, w, xsy, xsx, ysy, ysx, yoy, yox;
   int64_t taps;
   int32_t ty[kMaxTaps], tx[kMaxTaps];
-  const float* panels;  // [panel][tap][c][kWidth]
+  const float* weights;  // [panel][tap][c][kWidth]; narrow: [column][tap][c]
   const float* bias;
 
   int64_t rows() const { return n * h * w; }
+  bool narrow() const { return is_narrow(c, columns); }
+  static bool is_narrow(int64_t c, int64_t columns) { return columns <= kNarrow && c >= kLanes && c <= kDepth; }
 
   // Row number `row` of the product: the source pixel of tap (0, 0), unclipped, its image, and where the sums go.
   struct Row { const float* image; int64_t y, x; float* out; };
@@ -49,7 +51,7 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
       alignas(64) float bias[kWidth] = {};
       const int64_t columns = std::min<int64_t>(kWidth, g.columns - p * kWidth);
       if (g.bias) std::memcpy(bias, g.bias + p * kWidth, columns * sizeof(float));
-      const float* panel = g.panels + ((p * g.taps + tap) * g.c + c0) * kWidth;
+      const float* panel = g.weights + ((p * g.taps + tap) * g.c + c0) * kWidth;
       for (int64_t t = 0; t < tiles; t++) {
         float* to[kRows];
         for (int i = 0; i < kRows; i++) to[i] = t * kRows + i < count ? row[t * kRows + i].out + p * kWidth : spare.written;
@@ -90,6 +92,44 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
   }
 }
 
+// Few columns would leave most lanes of the tile idle: here the lanes run along the channels, two rows at a time.
+template <int kColumns> static void narrow_rows(const Gathered& g, int64_t begin, int64_t end) {
+  const int64_t stride = g.taps * g.c;
+  for (int64_t m = begin; m < end; m += 2) {
+    const Gathered::Row row[2] = {g.row(m), g.row(std::min(m + 1, end - 1))};
+    Vec sums[2][kColumns] = {};
+    float rest[2][kColumns] = {};
+    for (int64_t t = 0; t < g.taps; t++) {
+      const float *x0 = g.source(row[0], t), *x1 = g.source(row[1], t), *w = g.weights + t * g.c;
+      if (!x0 && !x1) continue;
+      if (!x0) x0 = Spare::zeros();
+      if (!x1) x1 = Spare::zeros();
+      int64_t c = 0;
+      for (; c + kLanes <= g.c; c += kLanes) {
+        const Vec a = load(x0 + c), b = load(x1 + c);
+#pragma GCC unroll 4
+        for (int j = 0; j < kColumns; j++) {
+          const Vec k = load(w + j * stride + c);
+          sums[0][j] += a * k, sums[1][j] += b * k;
+        }
+      }
+      for (; c < g.c; c++)
+        for (int j = 0; j < kColumns; j++) rest[0][j] += x0[c] * w[j * stride + c], rest[1][j] += x1[c] * w[j * stride + c];
+    }
+    for (int i = 0; i < 2; i++)
+      for (int j = 0; j < kColumns; j++) {
+        float sum = rest[i][j];
+        for (int l = 0; l < kLanes; l++) sum += sums[i][j][l];
+        row[i].out[j] = sum + (g.bias ? g.bias[j] : 0.f);
+      }
+  }
+}
+
+static void narrow_product(const Gathered& g, Pool& pool) {
+  static constexpr void (*kernels[kNarrow])(const Gathered&, int64_t, int64_t) = {narrow_rows<1>, narrow_rows<2>, narrow_rows<3>, narrow_rows<4>};
+  pool.split(g.rows(), 128, [&](int64_t begin, int64_t end) { kernels[g.columns - 1](g, begin, end); });
+}
+
 static void gathered_product(const Gathered& g, Pool& pool) {
   const int64_t block = kTiles * kRows, blocks = (g.rows() + block - 1) / block, panels = panels_of(g.columns);
   const int64_t groups = std::min(panels, std::max<int64_t>(1, (15 + blocks) / std::max<int64_t>(blocks, 1)));  // enough chunks for many threads
@@ -98,6 +138,7 @@ static void gathered_product(const Gathered& g, Pool& pool) {
       for (int64_t row = begin; row < end; row++)
         for (int64_t j = 0; j < g.columns; j++) g.row(row).out[j] = g.bias ? g.bias[j] : 0.f;
     });
+  if (g.narrow()) return narrow_product(g, pool);
   pool.run(blocks * groups, [&](int64_t chunk) {
     const int64_t m0 = chunk / groups * block, p = chunk % groups;
     block_of_rows(g, m0, std::min(block, g.rows() - m0), p * panels / groups, (p + 1) * panels / groups);
@@ -109,15 +150,39 @@ void conv2d(const conv2d_args& p, Pool& pool) {
   if (icg == 1 && ocg == 1) return depthwise(p, pool);
   for (int64_t group = 0; group < p.groups; group++) {
     const float* w = p.w + group * ocg * taps * icg;
-    pool.run(panels_of(ocg), [&](int64_t panel) {  // w [oc][tap ic] -> [panel][tap ic][kWidth]
+    const bool narrow = Gathered::is_narrow(icg, ocg);  // w is then in order as it lies
+    pool.run(narrow ? 0 : panels_of(ocg), [&](int64_t panel) {  // w [oc][tap ic] -> [panel][tap ic][kWidth]
       const int64_t depth = taps * icg, first = panel * kWidth * depth;
       pack_panel(w + first, depth, std::min<int64_t>(kWidth, ocg - panel * kWidth), depth, p.scratch + first);
     });
     Gathered g{p.x + group * icg, p.ih, p.iw, p.ic, icg, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
-               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, p.scratch, p.bias ? p.bias + group * ocg : nullptr};
+               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr};
     for (int64_t t = 0; t < taps; t++) g.ty[t] = int32_t(t / p.kw * p.dh - p.ph), g.tx[t] = int32_t(t % p.kw * p.dw - p.pw);
     gathered_product(g, pool);
   }
+}
+
+// w [oc][tap][ic] -> [panel][tap][oc][kWidth], or narrow [ic][tap][oc], of the taps listed. A few rows of w at a time for all
+// panels, since reading one panel down the output channels would meet another page at every step.
+static void pack_turned(const conv2d_input_args& p, const float* w, const int32_t* kernel, const Gathered& g, Pool& pool) {
+  constexpr int64_t kBlock = 16;
+  const int64_t icg = g.columns, ocg = g.c, taps = p.kh * p.kw, blocks = (ocg + kBlock - 1) / kBlock;
+  pool.run(g.taps * blocks, [&](int64_t chunk) {
+    const int64_t tap = chunk / blocks, o0 = chunk % blocks * kBlock, o1 = std::min(ocg, o0 + kBlock);
+    const auto row = [&](int64_t o) { return w + (o * taps + kernel[tap]) * icg; };
+    if (g.narrow()) {
+      for (int64_t j = 0; j < icg; j++)
+        for (int64_t o = o0; o < o1; o++) p.scratch[(j * g.taps + tap) * ocg + o] = row(o)[j];
+      return;
+    }
+    for (int64_t panel = 0; panel < panels_of(icg); panel++)
+      for (int64_t o = o0; o < o1; o++) {
+        const int64_t columns = std::min<int64_t>(kWidth, icg - panel * kWidth);
+        float* to = p.scratch + ((panel * g.taps + tap) * ocg + o) * kWidth;
+        std::memcpy(to, row(o) + panel * kWidth, columns * sizeof(float));
+        std::memset(to + columns, 0, (kWidth - columns) * sizeof(float));
+      }
+  });
 }
 
 void conv2d_input(const conv2d_input_args& p, Pool& pool) {
@@ -136,12 +201,7 @@ void conv2d_input(const conv2d_input_args& p, Pool& pool) {
         if (y % p.sh || x % p.sw) continue;
         kernel[g.taps] = int32_t(t), g.ty[g.taps] = int32_t(y / p.sh), g.tx[g.taps] = int32_t(x / p.sw), g.taps++;
       }
-      pool.run(panels_of(icg) * g.taps, [&](int64_t chunk) {  // w [oc][tap][ic] -> [panel][tap][oc][kWidth]
-        const int64_t panel = chunk / g.taps, tap = kernel[chunk % g.taps], columns = std::min<int64_t>(kWidth, icg - panel * kWidth);
-        float* to = p.scratch + chunk * ocg * kWidth;
-        for (int64_t o = 0; o < ocg; o++)
-          for (int64_t j = 0; j < kWidth; j++) to[o * kWidth + j] = j < columns ? w[(o * taps + tap) * icg + panel * kWidth + j] : 0.f;
-      });
+      pack_turned(p, w, kernel, g, pool);
       gathered_product(g, pool);
     }
   }

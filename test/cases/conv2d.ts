@@ -102,6 +102,9 @@ const cases: Case = {
     conv('depthwise stride 2', [1, 8, 9, 5], [5, 3, 3, 1], { padding: 1, stride: 2, groups: 5 }),
     conv('depthwise with two filters a channel', [1, 6, 6, 3], [6, 3, 3, 1], { padding: 1, groups: 3 }),
     conv('deep', [1, 3, 3, 577], [5, 3, 3, 577], { padding: 1 }),
+    conv('narrow output', [1, 7, 5, 35], [3, 3, 3, 35], { padding: 1, bias: true }),
+    conv('narrow input, stride 2', [1, 10, 9, 3], [21, 4, 4, 3], { padding: 1, stride: 2 }),
+    conv('narrow groups', [1, 5, 6, 38], [4, 3, 3, 19], { padding: 1, groups: 2, bias: true }),
     // Winograd's form: its own error against float64 is what the tolerance states.
     {
       ...conv('Winograd, ragged', [1, 33, 34, 37], [35, 3, 3, 37], { padding: 1, bias: true }),
