@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { packageVersion, type Run } from './command.js';
 import { addComplete } from './complete.js';
+import { addData } from './data.js';
 import { addDemo } from './demo.js';
 import { addDetect } from './detect.js';
 import { EXIT_CRASH, EXIT_OK, EXIT_USAGE, explain } from './errors.js';
@@ -49,7 +50,18 @@ export async function main(argv: readonly string[], streams: Streams = process):
       code = explained.code;
     }
   };
-  for (const add of [addDemo, addSynth, addDetect, addFit, addUnwrap, addComplete, addRender, addModel, addInfo]) {
+  for (const add of [
+    addDemo,
+    addSynth,
+    addDetect,
+    addFit,
+    addUnwrap,
+    addComplete,
+    addRender,
+    addModel,
+    addData,
+    addInfo,
+  ]) {
     add(program, run);
   }
   try {

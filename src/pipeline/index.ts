@@ -1,6 +1,7 @@
 // From a photo to a completed face and back to pictures.
 export * from './blend.js';
 export * from './complete.js';
+export * from './dataset/index.js';
 export * from './demo.js';
 export * from './detect.js';
 export * from './face_model.js';
