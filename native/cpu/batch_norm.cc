@@ -7,13 +7,13 @@
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
-static constexpr int64_t kRows = 128, kColumns = 64, kParts = 16;
+static constexpr int64_t kRows = 128, kColumns = 64, kParts = 16, kStrips = 4;
 
 // Calls f(first column, columns) for every strip: many of them side by side, few one after the other, whose rows f cuts.
 template <class F> static void over_strips(int64_t c, Pool& pool, const F& f) {
   const int64_t strips = (c + kColumns - 1) / kColumns;
   const auto strip = [&](int64_t i) { f(i * kColumns, std::min(kColumns, c - i * kColumns)); };
-  if (strips >= kParts) pool.run(strips, strip);
+  if (strips >= kStrips) pool.run(strips, strip);  // one handoff instead of one a strip
   else
     for (int64_t i = 0; i < strips; i++) strip(i);
 }
