@@ -15,7 +15,7 @@ import { sharedPath } from '../shared.js';
 const modelPath = sharedPath('data/bfm/bfm_3ddfa.safetensors');
 const referencePath = sharedPath('data/reference/JianzhuGuo.safetensors');
 
-describe.skipIf(!modelPath || !referencePath)('62 parameters (data of /work/shared)', () => {
+describe.skipIf(!modelPath || !referencePath)('62 parameters (data of ../shared)', () => {
   if (!modelPath || !referencePath) return;
   const bfm = readSafetensors(modelPath);
   const reference = readSafetensors(referencePath);
