@@ -1,5 +1,6 @@
 // Modules, layers, initialisation and losses.
 export { AttentionGate } from './attention_gate.js';
+export { Dropout } from './dropout.js';
 export { FastNormalizedFusion } from './fusion.js';
 export { type Initializer, type Initializers, initializers, uninitialized } from './init.js';
 export {
@@ -13,6 +14,6 @@ export {
   type LinearOptions,
   PReLU,
 } from './layers.js';
-export { adversarialLoss, discriminatorLoss } from './losses.js';
+export * from './losses.js';
 export { type LoadReport, type LoadStateOptions, Module } from './module.js';
 export { Adam, type AdamOptions } from './optim.js';
