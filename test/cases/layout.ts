@@ -71,6 +71,8 @@ const cases: Case = {
     { name: 'reshape', inputs: { x: [3, 4, 5] }, run: (t) => ops.reshape(t.x, [5, -1]) },
     { name: 'permute', inputs: { x: [2, 3, 4, 5] }, run: (t) => ops.permute(t.x, [0, 3, 1, 2]) },
     { name: 'permute by negative dims', inputs: { x: [2, 3, 4] }, run: (t) => ops.permute(t.x, { dims: [-1, 0, 1] }) },
+    { name: 'flip', inputs: { x: [2, 3, 4, 5] }, run: (t) => ops.flip(t.x, { axes: [2, 0] }) },
+    { name: 'flip of the last axis', inputs: { x: [3, 7] }, run: (t) => ops.flip(t.x, { axes: [-1] }) },
     { name: 'expand', inputs: { x: [3, 1, 5] }, run: (t) => expand(t.x, [2, 3, 4, 5]) },
     { name: 'sumTo', inputs: { x: [2, 3, 4, 5] }, run: (t) => sumTo(t.x, [3, 1, 5]) },
     { name: 'slice', inputs: { x: [4, 5, 6] }, run: (t) => ops.slice(t.x, { start: [1, 0, 2], size: [2, 5, 3] }) },
@@ -135,6 +137,11 @@ const cases: Case = {
     { name: 'permute to NCHW 64 @128', inputs: { x: [1, 128, 128, 64] }, run: (t) => ops.permute(t.x, [0, 3, 1, 2]) },
   ],
   errors: [
+    {
+      name: 'flip of an axis that is not there',
+      run: () => ops.flip(ones([2, 3]), { axes: [2] }),
+      message: /^flip: axis 2 /,
+    },
     {
       name: 'reshape',
       run: () => ops.reshape(ones([2, 3]), [4]),

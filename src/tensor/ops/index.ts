@@ -9,6 +9,7 @@ export {
   clone,
   concat,
   detach,
+  flip,
   gather,
   pad,
   permute,

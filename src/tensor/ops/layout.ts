@@ -61,6 +61,15 @@ export function permute(x: Tensor, options: readonly number[] | { dims: readonly
   return derive('permute', y, [x], [(dy) => permute(dy, inverse)]);
 }
 
+/** x with the order of its elements reversed along the axes. */
+export function flip(x: Tensor, { axes }: { axes: readonly number[] }): Tensor {
+  const reversed = new Set(axes.map((axis) => normalizeAxis('flip', axis, x.shape)));
+  const strides = stridesOf(x.shape);
+  const offset = strides.reduce((at, step, i) => (reversed.has(i) ? at + step * Math.max(0, x.shape[i] - 1) : at), 0);
+  const walk = strides.map((step, i) => (reversed.has(i) ? -step : step));
+  return derive('flip', readStrided('flip', x, x.shape, offset, walk), [x], [(dy) => flip(dy, { axes })]);
+}
+
 /** The window of x at `start` with `size` elements per dimension. */
 export function slice(x: Tensor, { start, size }: { start: readonly number[]; size: readonly number[] }): Tensor {
   const fits =
