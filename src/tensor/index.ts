@@ -7,7 +7,7 @@ export type { DType, TypedArray } from './dtype.js';
 export { gradient } from './gradient.js';
 export * from './ops/index.js';
 export { type Captured, capture } from './plan.js';
-export { manualSeed, type RandomOptions, rand, randn } from './random.js';
+export { manualSeed, type RandomOptions, rand, randn, randomState } from './random.js';
 export { variable } from './record.js';
 export { tidy } from './scope.js';
 export { ShapeError } from './shape.js';
