@@ -10,6 +10,7 @@ export * from './generator-input.js';
 export * from './image.js';
 export * from './metrics.js';
 export * from './overlay.js';
+export * from './recognise/index.js';
 export * from './render.js';
 export * from './results.js';
 export * from './synthesise.js';
