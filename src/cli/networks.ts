@@ -97,7 +97,7 @@ export async function loadCompletion({
   if (!statSync(generator, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(`--generator ${generator}: there is no such file; give the .safetensors of a generator`);
   }
-  const { loadGenerator } = await import('../pipeline/complete.js');
+  const { loadGenerator } = await import('../pipeline/generators.js');
   return {
     method,
     generator: named('--generator', 'give the .safetensors of a generator', () => loadGenerator(generator)),

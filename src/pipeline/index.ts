@@ -7,6 +7,7 @@ export * from './detect.js';
 export * from './face_model.js';
 export * from './fit.js';
 export * from './generator-input.js';
+export * from './generators.js';
 export * from './image.js';
 export * from './metrics.js';
 export * from './overlay.js';
