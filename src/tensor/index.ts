@@ -2,6 +2,7 @@
 import './methods.js';
 
 export * from './create.js';
+export { customOp } from './custom.js';
 export { DeviceError, devices, flush, type MemoryInfo, memory, setDefaultDevice } from './device.js';
 export type { DType, TypedArray } from './dtype.js';
 export { gradient } from './gradient.js';
