@@ -57,6 +57,7 @@ export async function train(
   const there = checkpointSteps(run).length > 0 || existsSync(path.join(run, RUN_FILES.config));
   if (there && !resume) throw new FormatError(run, 'run', 'holds a run already; go on with --resume or name another');
   const problems: string[] = [];
+  // A run that was killed before its first checkpoint, or was never begun, begins.
   const saved = resume && checkpointSteps(run).length > 0 ? loadCheckpoint(run, problems) : undefined;
   if (saved) checkSame(run, saved.config, config);
   const progress: Progress = { step: saved?.step ?? 0, best: saved?.best };
