@@ -289,7 +289,17 @@ describe('the generator family', () => {
   ])('width 64 %j has %d parameters', { timeout: 30_000 }, (options, count) => {
     const g = new Generator({ ...options, initialize: false });
     expect(g.parameterCount()).toBe(count);
-    expect(g.options).toEqual({ baseWidth: 64, attention: true, coupled: true, channels: 3, ...options });
+    expect(g.options).toEqual({ baseWidth: 64, attention: true, coupled: true, channels: 3, input: 'raw', ...options });
+    g.dispose();
+  });
+
+  it('constrain keeps the shares of every fusion at 0.001 and above', () => {
+    const g = new Generator({ baseWidth: 4, seed: 1 });
+    const shares = Object.entries(g.parameters()).filter(([name]) => /fuse\.\d\.weight/.test(name));
+    expect(shares).toHaveLength(4);
+    for (const [, share] of shares) share.assign(tensor([-3, 0.5]));
+    g.constrain();
+    for (const [, share] of shares) expect(Array.from(share.dataSync())).toEqual([Math.fround(1e-3), 0.5]);
     g.dispose();
   });
 

@@ -65,7 +65,7 @@ const detectorOf = ({ detector: kind }: WeightOptions, weights: string[]): FaceD
 const LONGEST = 240;
 
 /** A file that an option named and that is no use: the error says which option, and what would be. */
-function named<T>(option: string, advice: string, load: () => T): T {
+export function named<T>(option: string, advice: string, load: () => T): T {
   try {
     return load();
   } catch (error) {
@@ -97,7 +97,7 @@ export async function loadCompletion({
   if (!statSync(generator, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(`--generator ${generator}: there is no such file; give the .safetensors of a generator`);
   }
-  const { loadGenerator } = await import('../pipeline/complete.js');
+  const { loadGenerator } = await import('../pipeline/generators.js');
   return {
     method,
     generator: named('--generator', 'give the .safetensors of a generator', () => loadGenerator(generator)),

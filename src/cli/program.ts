@@ -6,6 +6,7 @@ import { addComplete } from './complete.js';
 import { addData } from './data.js';
 import { addDemo } from './demo.js';
 import { addDetect } from './detect.js';
+import { addEmbed } from './embed.js';
 import { EXIT_CRASH, EXIT_OK, EXIT_USAGE, explain } from './errors.js';
 import { addFit } from './fit.js';
 import { addInfo } from './info.js';
@@ -58,6 +59,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addUnwrap,
     addComplete,
     addRender,
+    addEmbed,
     addModel,
     addData,
     addInfo,

@@ -5,6 +5,7 @@ export * from './discriminator.js';
 export { FaceBoxes } from './faceboxes.js';
 export { FaceNet, type FaceNetOptions } from './facenet.js';
 export * from './fitter.js';
+export * from './input-mode.js';
 export { IResNet, type IResNetOptions } from './iresnet.js';
 export { mirrored, withMirror } from './mirror.js';
 export { MobileFaceNet } from './mobilefacenet.js';

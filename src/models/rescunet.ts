@@ -10,6 +10,7 @@ import { concat } from '../tensor/ops/layout.js';
 import { resize } from '../tensor/ops/resize.js';
 import { ShapeError, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { checkInputMode, type InputMode, inputModeFor } from './input-mode.js';
 import { ResNetEncoder, ResNetStages } from './resnet.js';
 
 export interface GeneratorOptions {
@@ -21,6 +22,8 @@ export interface GeneratorOptions {
   coupled?: boolean;
   /** Channels of the incomplete map. */
   channels?: number;
+  /** How the input is made: by default raw for 3 channels, mask4 for 4, mirror for 6, none for others. */
+  input?: InputMode;
   /** The initial weights then depend on it alone; otherwise on `manualSeed` and the draws since. */
   seed?: number;
   /** False leaves all weights 0, for a state that is about to be loaded (drawing 74 million numbers takes seconds). */
@@ -183,7 +186,9 @@ export class Generator extends Module {
   readonly unet1: FirstUNet;
   readonly unet2: SecondUNet | undefined;
   /** What it was built as. */
-  readonly options: Readonly<Required<Omit<GeneratorOptions, 'seed' | 'initialize'>>>;
+  readonly options: Readonly<
+    Required<Omit<GeneratorOptions, 'seed' | 'initialize' | 'input'>> & { input: InputMode | undefined }
+  >;
 
   constructor(options: GeneratorOptions = {}) {
     super();
@@ -194,8 +199,10 @@ export class Generator extends Module {
     if (!Number.isInteger(channels) || channels < 1) {
       throw new ShapeError(`Generator: channels must be a whole number >= 1, got ${channels}`);
     }
+    const input = options.input ?? inputModeFor(channels);
+    if (input) checkInputMode('Generator', input, channels);
     const init = initialize ? initializers(seed) : uninitialized;
-    this.options = { baseWidth, attention, coupled, channels };
+    this.options = { baseWidth, attention, coupled, channels, input };
     this.unet1 = new FirstUNet(channels, baseWidth, attention, init);
     this.unet2 = coupled ? new SecondUNet(baseWidth, attention, init) : undefined;
   }

@@ -8,11 +8,14 @@ import { leakyRelu, relu, tanh } from '../tensor/ops/elementwise.js';
 import { concat } from '../tensor/ops/layout.js';
 import { ShapeError, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { checkInputMode, type InputMode } from './input-mode.js';
 import type { GeneratorOutput } from './rescunet.js';
 
 export interface UvGanOptions {
   /** Channels of the input: 3 for the incomplete map, 6 with its mirror image (`withMirror`). */
   channels?: number;
+  /** How the input is made: by default raw for 3 channels, mirror for 6. */
+  input?: InputMode;
   /** Channels after the first convolution. */
   baseWidth?: number;
   /** Halvings: 8 for maps of 256x256, which end at one pixel. */
@@ -82,16 +85,19 @@ export class UvGan extends Module {
   /** What it was built as. */
   readonly options: Readonly<Required<Omit<UvGanOptions, 'seed' | 'initialize'>>>;
 
-  constructor({ channels = 3, baseWidth = 64, levels = 8, seed, initialize = true }: UvGanOptions = {}) {
+  constructor(options: UvGanOptions = {}) {
     super();
+    const { channels = 3, baseWidth = 64, levels = 8, seed, initialize = true } = options;
     if (channels !== 3 && channels !== 6) throw new ShapeError(`UvGan: channels must be 3 or 6, got ${channels}`);
+    const input = options.input ?? (channels === 3 ? 'raw' : 'mirror');
+    checkInputMode('UvGan', input, channels);
     if (!Number.isInteger(baseWidth) || baseWidth < 1) {
       throw new ShapeError(`UvGan: baseWidth must be a whole number >= 1, got ${baseWidth}`);
     }
     if (!Number.isInteger(levels) || levels < 2) {
       throw new ShapeError(`UvGan: levels must be a whole number >= 2, got ${levels}`);
     }
-    this.options = { channels, baseWidth, levels };
+    this.options = { channels, input, baseWidth, levels };
     const { narrowNormal: init } = initialize ? initializers(seed) : uninitialized;
     const widthOf = (level: number): number => baseWidth * 2 ** Math.min(level, WIDEST);
     const block = (level: number): SkipBlock => {

@@ -128,6 +128,11 @@ export abstract class Module {
     for (const { variable } of this.entries()) variable.dispose();
   }
 
+  /** Brings parameters back into their range after an optimiser's step, all parts'. */
+  constrain(): void {
+    for (const [, part] of this.parts()) if (part instanceof Module) part.constrain();
+  }
+
   /** Own and nested variables in the order of the fields. */
   private entries(): Entry[] {
     return this.parts().flatMap(([field, part]) => {

@@ -1,4 +1,5 @@
 // What a generator sees of unwrapped faces (paper-spec 2.4), and its answers as images again.
+import type { InputMode } from '../models/input-mode.js';
 import { withMirror } from '../models/mirror.js';
 import '../tensor/methods.js';
 import { tensor } from '../tensor/create.js';
@@ -7,12 +8,6 @@ import { randn } from '../tensor/random.js';
 import { tidy } from '../tensor/scope.js';
 import { ShapeError, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-
-/** raw: hidden pixels as sampled, 3 channels; masked: noise instead; mirror: raw and its mirror image, 6; mask4: raw and the mask, 4. */
-export type InputMode = 'raw' | 'masked' | 'mirror' | 'mask4';
-
-/** Channels of each mode. */
-export const INPUT_CHANNELS: Readonly<Record<InputMode, number>> = { raw: 3, masked: 3, mirror: 6, mask4: 4 };
 
 /** The footprint as the functions here take it inside `capture`, where nothing can be uploaded: f32 [h, w, 1]. */
 export const footprintTensor = (footprint: Uint8Array, h: number, w: number): Tensor =>

@@ -55,9 +55,9 @@ export function psnr(a: Tensor, b: Tensor, options: MetricOptions = {}): number 
 }
 
 const RADIUS = 5;
-const WINDOW = (() => {
-  const taps = Float64Array.from({ length: 2 * RADIUS + 1 }, (_, i) => Math.exp(-0.5 * ((i - RADIUS) / 1.5) ** 2));
-  const total = taps.reduce((sum, v) => sum + v, 0);
+const TAPS = (() => {
+  const taps = Float64Array.from({ length: RADIUS + 1 }, (_, i) => Math.exp(-0.5 * (i / 1.5) ** 2));
+  const total = taps.reduce((sum, v) => sum + 2 * v, -taps[0]);
   return taps.map((v) => v / total);
 })();
 
@@ -69,73 +69,107 @@ const WINDOW = (() => {
  */
 export function ssim(a: Tensor, b: Tensor, options: MetricOptions = {}): number {
   const pair = read('ssim', a, b, options);
-  const { h, w, c, mask } = pair;
+  const { h, w, mask } = pair;
   if (h < 2 * RADIUS + 1 || w < 2 * RADIUS + 1) {
     throw new ShapeError(`ssim: images must be at least 11x11, got ${showShape(a.shape)}`);
   }
-  const { range = 255 } = options;
-  const c1 = (0.01 * range) ** 2;
-  const c2 = (0.03 * range) ** 2;
-  let total = 0;
-  let count = 0;
-  for (let k = 0; k < c; k++) {
-    const moments = windowed(pair, k);
-    for (let y = RADIUS, i = 0; y < h - RADIUS; y++)
-      for (let x = RADIUS; x < w - RADIUS; x++, i++) {
-        if (mask && mask[y * w + x] === 0) continue;
-        const [ma, mb] = [moments.a[i], moments.b[i]];
-        const va = moments.aa[i] - ma * ma;
-        const vb = moments.bb[i] - mb * mb;
-        const cov = moments.ab[i] - ma * mb;
-        total += ((2 * ma * mb + c1) * (2 * cov + c2)) / ((ma * ma + mb * mb + c1) * (va + vb + c2));
-        count++;
-      }
-  }
+  const { mean, count } = meanSsim(ssimMap(pair.a, pair.b, { ...pair, range: options.range }), h, w, mask);
   if (count === 0) throw new ShapeError(`ssim: the mask ${showShape([h, w])} leaves no window`);
-  return total / count;
+  return mean;
 }
 
-/** Window means of a, b and their products for one channel, [h - 10, w - 10] each. */
-function windowed({ a, b, h, w, c }: Pair, channel: number) {
-  const iw = w - 2 * RADIUS;
-  const ih = h - 2 * RADIUS;
-  const names = ['a', 'b', 'aa', 'bb', 'ab'] as const;
-  const out = {
-    a: new Float64Array(0),
-    b: new Float64Array(0),
-    aa: new Float64Array(0),
-    bb: new Float64Array(0),
-    ab: new Float64Array(0),
-  };
-  const plane = new Float64Array(h * w);
-  const rows = new Float64Array(h * iw);
-  for (const name of names) {
-    for (let p = 0, i = channel; p < plane.length; p++, i += c) {
-      plane[p] =
-        name === 'a'
-          ? a[i]
-          : name === 'b'
-            ? b[i]
-            : name === 'aa'
-              ? a[i] * a[i]
-              : name === 'bb'
-                ? b[i] * b[i]
-                : a[i] * b[i];
+/** Mean of a `ssimMap` over all positions, or those where the mask [h, w] of the images is not 0; NaN where none is left. */
+export function meanSsim(map: Float64Array, h: number, w: number, mask?: ArrayLike<number>) {
+  let total = 0;
+  let count = 0;
+  for (let y = RADIUS, i = 0; y < h - RADIUS; y++)
+    for (let x = RADIUS; x < w - RADIUS; x++, i++) {
+      if (mask && mask[y * w + x] === 0) continue;
+      total += map[i];
+      count++;
     }
-    for (let y = 0; y < h; y++)
-      for (let x = 0; x < iw; x++) {
-        let sum = 0;
-        for (let t = 0; t <= 2 * RADIUS; t++) sum += WINDOW[t] * plane[y * w + x + t];
-        rows[y * iw + x] = sum; // [h, w - 10]
+  return { mean: total / count, count };
+}
+
+/**
+ * The similarity of two images [h, w, c] in host memory at every position whose window lies inside: [h - 10, w - 10], mean of
+ * the channels. Sides must be at least 11.
+ */
+export function ssimMap(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  { h, w, c, range = 255 }: { h: number; w: number; c: number; range?: number },
+): Float64Array {
+  const c1 = (0.01 * range) ** 2;
+  const c2 = (0.03 * range) ** 2;
+  const row = w * c;
+  const inner = (w - 2 * RADIUS) * c;
+  const out = new Float64Array((h - 2 * RADIUS) * (w - 2 * RADIUS));
+  // Of a, b, a^2 + b^2 and ab: one row of the images, the last 11 rows filtered along x, one row filtered both ways.
+  const make = (length: number) => [0, 1, 2, 3].map(() => new Float64Array(length));
+  const [pa, pb, pss, pab] = make(row);
+  const rings = make((2 * RADIUS + 1) * inner);
+  const [ma, mb, mss, mab] = make(inner);
+  for (let y = 0, at = 0; y < h; y++) {
+    for (let i = 0, from = y * row; i < row; i++, from++) {
+      const va = a[from];
+      const vb = b[from];
+      pa[i] = va;
+      pb[i] = vb;
+      pss[i] = va * va + vb * vb;
+      pab[i] = va * vb;
+    }
+    const place = (y % (2 * RADIUS + 1)) * inner;
+    alongRow(pa, rings[0], place, inner, c);
+    alongRow(pb, rings[1], place, inner, c);
+    alongRow(pss, rings[2], place, inner, c);
+    alongRow(pab, rings[3], place, inner, c);
+    if (y < 2 * RADIUS) continue;
+    acrossRows(rings[0], ma, y - RADIUS, inner);
+    acrossRows(rings[1], mb, y - RADIUS, inner);
+    acrossRows(rings[2], mss, y - RADIUS, inner);
+    acrossRows(rings[3], mab, y - RADIUS, inner);
+    for (let i = 0; i < inner; at++) {
+      let sum = 0;
+      for (let k = 0; k < c; k++, i++) {
+        const ab = ma[i] * mb[i];
+        const squares = ma[i] * ma[i] + mb[i] * mb[i];
+        sum += ((2 * ab + c1) * (2 * (mab[i] - ab) + c2)) / ((squares + c1) * (mss[i] - squares + c2));
       }
-    const means = new Float64Array(ih * iw);
-    for (let y = 0; y < ih; y++)
-      for (let x = 0; x < iw; x++) {
-        let sum = 0;
-        for (let t = 0; t <= 2 * RADIUS; t++) sum += WINDOW[t] * rows[(y + t) * iw + x];
-        means[y * iw + x] = sum; // [h - 10, w - 10]
-      }
-    out[name] = means;
+      out[at] = sum / c;
+    }
   }
   return out;
+}
+
+/** Window means along one row of `c` channels, to `out` from `place` on. */
+function alongRow(p: Float64Array, out: Float64Array, place: number, inner: number, c: number): void {
+  const [t0, t1, t2, t3, t4, t5] = TAPS;
+  for (let i = 0, m = RADIUS * c; i < inner; i++, m++) {
+    out[place + i] =
+      t0 * p[m] +
+      t1 * (p[m - c] + p[m + c]) +
+      t2 * (p[m - 2 * c] + p[m + 2 * c]) +
+      t3 * (p[m - 3 * c] + p[m + 3 * c]) +
+      t4 * (p[m - 4 * c] + p[m + 4 * c]) +
+      t5 * (p[m - 5 * c] + p[m + 5 * c]);
+  }
+}
+
+/** Window means down the columns of the 11 rows about row `middle`; row y of the image is row y % 11 of the ring. */
+function acrossRows(ring: Float64Array, out: Float64Array, middle: number, inner: number): void {
+  const [t0, t1, t2, t3, t4, t5] = TAPS;
+  const start = (offset: number) => ((middle + offset) % (2 * RADIUS + 1)) * inner;
+  const m = start(0);
+  const [u1, u2, u3, u4, u5] = [start(-1), start(-2), start(-3), start(-4), start(-5)];
+  const [d1, d2, d3, d4, d5] = [start(1), start(2), start(3), start(4), start(5)];
+  for (let i = 0; i < inner; i++) {
+    out[i] =
+      t0 * ring[m + i] +
+      t1 * (ring[u1 + i] + ring[d1 + i]) +
+      t2 * (ring[u2 + i] + ring[d2 + i]) +
+      t3 * (ring[u3 + i] + ring[d3 + i]) +
+      t4 * (ring[u4 + i] + ring[d4 + i]) +
+      t5 * (ring[u5 + i] + ring[d5 + i]);
+  }
 }

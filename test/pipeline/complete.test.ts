@@ -7,8 +7,15 @@ import { FormatError } from '../../src/formats/error.js';
 import { loadSafetensors, readSafetensorsMetadata, saveSafetensors } from '../../src/formats/safetensors.js';
 import { Generator } from '../../src/models/rescunet.js';
 import type { View } from '../../src/pipeline/blend.js';
-import { complete, loadGenerator, saveGenerator } from '../../src/pipeline/complete.js';
+import { complete } from '../../src/pipeline/complete.js';
 import { generatorInput, generatorOutput } from '../../src/pipeline/generator-input.js';
+import {
+  createGenerator,
+  GENERATOR_KINDS,
+  kindOf,
+  loadGenerator,
+  saveGenerator,
+} from '../../src/pipeline/generators.js';
 import { type Tensor, tensor } from '../../src/tensor/index.js';
 import { paint, settledBytes, u8 } from './surface.js';
 
@@ -120,6 +127,19 @@ describe('generators on disk', () => {
     );
   });
 
+  test.each(GENERATOR_KINDS)('%s comes back with its input mode', (kind) => {
+    const made = createGenerator({ kind, baseWidth: 8, input: 'mirror', levels: 5, seed: 3 }).eval();
+    expect(kindOf(made)).toBe(kind);
+    saveGenerator(path, made, { about: { trainedOn: 'nothing' } });
+    expect(readSafetensorsMetadata(path)).toMatchObject({ input: 'mirror', channels: '6', trainedOn: 'nothing' });
+    const loaded = loadGenerator(path);
+    expect(kindOf(loaded)).toBe(kind);
+    const { view } = halfSeen();
+    expect(complete(view, footprint, { generator: loaded }).dataSync()).toEqual(
+      complete(view, footprint, { generator: made }).dataSync(),
+    );
+  });
+
   test('that do not fit are refused by file and reason', () => {
     saveGenerator(path, generator);
     const tensors = loadSafetensors(path);
@@ -132,5 +152,8 @@ describe('generators on disk', () => {
     expect(() => loadGenerator(other)).toThrow("metadata baseWidth: wanted a whole number > 0, got 'wide'");
     saveSafetensors(other, tensors, { ...text, attention: 'maybe' });
     expect(() => loadGenerator(other)).toThrow("metadata attention: wanted true or false, got 'maybe'");
+    saveSafetensors(other, tensors, { ...text, input: 'sound' });
+    expect(() => loadGenerator(other)).toThrow("metadata input: wanted raw, masked, mirror, mask4, got 'sound'");
+    expect(() => createGenerator({ kind: 'uvgan', input: 'mask4' })).toThrow('UvGan: channels must be 3 or 6, got 4');
   });
 });

@@ -52,6 +52,7 @@ describe('synthPie', () => {
     const { meta } = exact.pair(((1 * 2 + 1) * 19 + 18) * 15 + 14);
     expect(meta).toMatchObject({ subject: 1, expression: 1, illumination: 18 });
     expect(Math.abs(meta.yaw - 45)).toBeLessThanOrEqual(4);
+    expect(exact.meta?.(1139)).toEqual(exact.pair(1139).meta);
     expect(() => exact.pair(exact.length)).toThrow('pair 1140 of 1140');
   });
 
@@ -136,6 +137,7 @@ describe('shards', () => {
     expect(manifest).toMatchObject({ pairs: 23, complete: true, config: { seed: 5, identities: 1 } });
     expect(manifest.shards.map(({ count }) => count)).toEqual([10, 10, 3]);
     const back = readShards(dir);
+    expect(back.meta?.(1)).toEqual(back.pair(1).meta);
     expect(back.length).toBe(23);
     expect(back.problems).toEqual([]);
     expect(Buffer.compare(back.footprint, source.footprint)).toBe(0);

@@ -1,7 +1,8 @@
 // A rendered surface is unwrapped to the texture it was rendered with, and what the picture did not show is not claimed.
 import { describe, expect, it } from 'vitest';
 import { loadSafetensors } from '../../src/formats/safetensors.js';
-import { generatorInput, generatorOutput, INPUT_CHANNELS } from '../../src/pipeline/generator-input.js';
+import { INPUT_CHANNELS } from '../../src/models/input-mode.js';
+import { generatorInput, generatorOutput } from '../../src/pipeline/generator-input.js';
 import { readPixels, toPixels, toTensor } from '../../src/pipeline/image.js';
 import { psnr } from '../../src/pipeline/metrics.js';
 import { drawMesh, posed } from '../../src/pipeline/render.js';

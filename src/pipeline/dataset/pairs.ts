@@ -48,6 +48,8 @@ export interface PairSource {
   readonly config: Readonly<Record<string, string | number | boolean | null>>;
   /** Throws RangeError for a number outside 0 .. length - 1. */
   pair(index: number): Pair;
+  /** `pair(index).meta` without making the pair, where the source can say it. */
+  meta?(index: number): PairMeta;
 }
 
 /** A face as it stands before the camera. */

@@ -13,7 +13,7 @@ import {
   readSafetensorsPlaces,
   writeSafetensors,
 } from '../../formats/safetensors.js';
-import type { Pair, PairSource } from './pairs.js';
+import type { Pair, PairMeta, PairSource } from './pairs.js';
 import { Recent } from './pairs.js';
 
 export const MANIFEST = 'manifest.json';
@@ -249,19 +249,23 @@ export interface ShardSource extends PairSource {
 export function readShards(folder: string, { keep = 4 }: { keep?: number } = {}): ShardSource {
   const { size, shards, config } = readManifest(folder);
   const problems: string[] = [];
-  const places: { shard: (typeof shards)[number]; at: number }[] = [];
+  const places: { shard: (typeof shards)[number]; at: number; meta: PairMeta }[] = [];
   const loaded = new Recent<Record<string, HostArray>>(keep);
   const load = ({ file, count }: (typeof shards)[number]) =>
     loaded.get(file, () => readShard(path.join(folder, file), size, count));
   let footprint: Uint8Array | undefined;
   for (const shard of shards) {
     const problem = problemOf(() => {
-      footprint ??= bytes(load(shard).footprint);
-      load(shard);
+      const arrays = load(shard);
+      footprint ??= bytes(arrays.footprint);
+      for (let at = 0; at < shard.count; at++) places.push({ shard, at, meta: metaAt(arrays, at) });
     });
     if (problem) problems.push(problem);
-    else for (let at = 0; at < shard.count; at++) places.push({ shard, at });
   }
+  const placeOf = (index: number) => {
+    if (places[index]) return places[index];
+    throw new RangeError(`readShards: pair ${index} of ${places.length}`);
+  };
   if (!footprint) throw new FormatError(folder, 'shards', `none of ${shards.length} is whole (${problems[0] ?? ''})`);
   return {
     length: places.length,
@@ -269,24 +273,27 @@ export function readShards(folder: string, { keep = 4 }: { keep?: number } = {})
     footprint,
     config,
     problems,
+    meta: (index) => placeOf(index).meta,
     pair(index): Pair {
-      const place = places[index];
-      if (!place) throw new RangeError(`readShards: pair ${index} of ${places.length}`);
-      const { shard, at } = place;
+      const { shard, at, meta } = placeOf(index);
       const arrays = load(shard);
       const plane = size * size;
       const map = (name: 'incomplete' | 'complete', k: number) =>
         bytes(arrays[name]).subarray(k * plane * 3, (k + 1) * plane * 3);
-      const [yaw, pitch] = arrays.view.data.subarray(2 * at, 2 * at + 2);
-      const [subject, illumination, expression, seed] = arrays.numbers.data.subarray(4 * at, 4 * at + 4);
       return {
         incomplete: map('incomplete', at),
         complete: map('complete', arrays.target.data[at]),
         mask: bytes(arrays.mask).subarray(at * plane, (at + 1) * plane),
-        meta: { subject, yaw, pitch, illumination, expression, seed: seed >>> 0 },
+        meta,
       };
     },
   };
+}
+
+function metaAt({ view, numbers }: Record<string, HostArray>, at: number): PairMeta {
+  const [yaw, pitch] = view.data.subarray(2 * at, 2 * at + 2);
+  const [subject, illumination, expression, seed] = numbers.data.subarray(4 * at, 4 * at + 4);
+  return { subject, yaw, pitch, illumination, expression, seed: seed >>> 0 };
 }
 
 const bytes = ({ data }: HostArray): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

@@ -15,6 +15,7 @@ import {
   type ObserveOptions,
   observe,
   type Pair,
+  type PairMeta,
   type PairSource,
   Recent,
   type Scene,
@@ -158,27 +159,44 @@ export function synthPie(options: SynthPieOptions): PairSource {
     });
 
   const length = identities * expressions * ILLUMINATIONS * VIEWPOINTS.length;
+  /** What pair `index` is, and its roll. */
+  const viewOf = (index: number): PairMeta & { roll: number } => {
+    checkIndex('synthPie', index, length);
+    const view = index % VIEWPOINTS.length;
+    let rest = (index - view) / VIEWPOINTS.length;
+    const illumination = rest % ILLUMINATIONS;
+    rest = (rest - illumination) / ILLUMINATIONS;
+    const expression = rest % expressions;
+    const subject = firstIdentity + (rest - expression) / expressions;
+    // People do not hold still: a few degrees about the camera's nominal angle, the same in every light (our choice).
+    const sway = new Random(seedOf(seed, subject, expression, view, 77));
+    const yaw = VIEWPOINTS[view].yaw + 2 * sway.truncated(2);
+    const pitch = VIEWPOINTS[view].pitch + 2 * sway.truncated(2);
+    const roll = 2 * sway.truncated(2);
+    return {
+      subject,
+      yaw,
+      pitch,
+      roll,
+      illumination,
+      expression,
+      seed: seedOf(seed, subject, expression, illumination, view),
+    };
+  };
   return {
     length,
     size,
     footprint,
     config: { kind: 'synth-pie', identities, firstIdentity, expressions, size, seed, fitError, photoScale },
     pair(index): Pair {
-      checkIndex('synthPie', index, length);
-      const view = index % VIEWPOINTS.length;
-      let rest = (index - view) / VIEWPOINTS.length;
-      const illumination = rest % ILLUMINATIONS;
-      rest = (rest - illumination) / ILLUMINATIONS;
-      const expression = rest % expressions;
-      const subject = firstIdentity + (rest - expression) / expressions;
-      const own = seedOf(seed, subject, expression, illumination, view);
-      // People do not hold still: a few degrees about the camera's nominal angle, the same in every light (our choice).
-      const sway = new Random(seedOf(seed, subject, expression, view, 77));
-      const yaw = VIEWPOINTS[view].yaw + 2 * sway.truncated(2);
-      const pitch = VIEWPOINTS[view].pitch + 2 * sway.truncated(2);
-      const { scene, complete } = sceneAt(subject, expression, illumination);
-      const seen = observe(scene, { yaw, pitch, roll: 2 * sway.truncated(2) }, own, { fitError, photoScale });
-      return { ...seen, complete, meta: { subject, yaw, pitch, illumination, expression, seed: own } };
+      const { roll, ...meta } = viewOf(index);
+      const { scene, complete } = sceneAt(meta.subject, meta.expression, meta.illumination);
+      const seen = observe(scene, { yaw: meta.yaw, pitch: meta.pitch, roll }, meta.seed, { fitError, photoScale });
+      return { ...seen, complete, meta };
+    },
+    meta(index) {
+      const { roll: _, ...meta } = viewOf(index);
+      return meta;
     },
   };
 }

@@ -18,6 +18,7 @@ import {
   type ObserveOptions,
   observe,
   type Pair,
+  type PairMeta,
   type PairSource,
   Recent,
   sceneOf,
@@ -101,6 +102,15 @@ export async function textureSet(
     return { scene: sceneOf(model, { alpha, beta, texture, size }), complete: target(texture, footprint) };
   };
   const length = people.length * views;
+  /** What pair `index` is, and its roll. */
+  const viewOf = (index: number): PairMeta & { roll: number } => {
+    checkIndex('textureSet', index, length);
+    const { id } = people[Math.floor(index / views)];
+    const own = seedOf(seed, id, index % views);
+    const random = new Random(seedOf(own, 77));
+    const pose = { yaw: random.uniform(-90, 90), pitch: random.uniform(-15, 20), roll: random.uniform(-8, 8) };
+    return { subject: id, ...pose, illumination: 0, expression: 0, seed: own };
+  };
   return {
     length,
     size,
@@ -119,16 +129,16 @@ export async function textureSet(
       photoScale,
     },
     pair(index): Pair {
-      checkIndex('textureSet', index, length);
+      const { roll, ...meta } = viewOf(index);
       const person = people[Math.floor(index / views)];
-      const own = seedOf(seed, person.id, index % views);
-      const random = new Random(seedOf(own, 77));
-      const pose = { yaw: random.uniform(-90, 90), pitch: random.uniform(-15, 20), roll: random.uniform(-8, 8) };
       const { scene, complete } = made.get(`${person.id}`, () => sceneFor(person));
-      const seen = observe(scene, pose, own, { fitError, photoScale });
+      const seen = observe(scene, { yaw: meta.yaw, pitch: meta.pitch, roll }, meta.seed, { fitError, photoScale });
       withinFootprint(seen, footprint);
-      const { yaw, pitch } = pose;
-      return { ...seen, complete, meta: { subject: person.id, yaw, pitch, illumination: 0, expression: 0, seed: own } };
+      return { ...seen, complete, meta };
+    },
+    meta(index) {
+      const { roll: _, ...meta } = viewOf(index);
+      return meta;
     },
   };
 }

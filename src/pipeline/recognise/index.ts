@@ -1,0 +1,3 @@
+// Recognition: alignment, embeddings, verification protocols and experiments.
+export * from './align.js';
+export * from './embed.js';
