@@ -1,4 +1,13 @@
 // Training pairs: where they come from and where they are kept.
+export {
+  type Batch,
+  type BatchLoader,
+  type BatchOptions,
+  type DataSpec,
+  type LoaderOptions,
+  openLoader,
+  PairError,
+} from './loader.js';
 export type { ObserveOptions, Pair, PairMeta, PairSource } from './pairs.js';
 export * from './shards.js';
 export { EXPRESSIONS, FLASHES, ILLUMINATIONS, type SynthPieOptions, synthPie, VIEWPOINTS } from './synth-pie.js';

@@ -5,9 +5,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
-import { readBytes, writeAtomicallySync } from '../../formats/files.js';
+import { InputFile, readBytes, writeAtomicallySync } from '../../formats/files.js';
 import type { HostArray } from '../../formats/host-array.js';
-import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../../formats/safetensors.js';
+import {
+  readSafetensors,
+  readSafetensorsMetadata,
+  readSafetensorsPlaces,
+  writeSafetensors,
+} from '../../formats/safetensors.js';
 import type { Pair, PairMeta, PairSource } from './pairs.js';
 import { Recent } from './pairs.js';
 
@@ -146,10 +151,64 @@ function readShard(file: string, size: number, count: number): Record<string, Ho
   if (arrays.incomplete.shape.join() !== `${count},${size},${size},3`) {
     throw new FormatError(file, `tensor 'incomplete'`, `wanted [${count},${size},${size},3]`);
   }
-  if (digest(arrays) !== readSafetensorsMetadata(file).sha256) {
-    throw new FormatError(file, 'sha256', 'the numbers are not those that were written');
-  }
+  checkDigest(file, digest(arrays));
   return arrays;
+}
+
+/** Bytes hashed at a time. */
+const PIECE = 8 << 20;
+
+/**
+ * Looks at a shard without holding its maps: where they begin, its footprint, which target each pair has. With `verify` all its bytes are read
+ * and compared with its digest. Throws FormatError.
+ */
+export function checkShard(
+  file: string,
+  size: number,
+  count: number,
+  verify: boolean,
+): { places: Record<(typeof NAMES)[number], number>; footprint: Uint8Array; target: Int32Array } {
+  const found = readSafetensorsPlaces(file);
+  const shapes: Record<string, (number | undefined)[]> = {
+    incomplete: [count, size, size, 3],
+    complete: [undefined, size, size, 3],
+    mask: [count, size, size],
+    footprint: [size, size],
+    target: [count],
+    view: [count, 2],
+    numbers: [count, 4],
+  };
+  for (const name of NAMES) {
+    const shape = found[name]?.shape;
+    const fits =
+      shape?.length === shapes[name].length && shapes[name].every((n, i) => n === undefined || n === shape[i]);
+    if (!fits) throw new FormatError(file, `tensor '${name}'`, shape ? `wanted [${shapes[name]}]` : 'is not there');
+  }
+  return InputFile.with(file, (input) => {
+    const bytesOfTensor = (name: string) => input.read(found[name].begin, found[name].end - found[name].begin, name);
+    if (verify) {
+      const hash = createHash('sha256');
+      for (const name of NAMES) {
+        const { shape, begin, end } = found[name];
+        hash.update(`${name} ${shape.join()} `);
+        for (let at = begin; at < end; at += PIECE) hash.update(input.read(at, Math.min(PIECE, end - at), name));
+      }
+      checkDigest(file, hash.digest('hex'));
+    }
+    const target = new Int32Array(bytesOfTensor('target').buffer);
+    const targets = found.complete.shape[0];
+    if (target.some((k) => k < 0 || k >= targets)) throw new FormatError(file, `tensor 'target'`, `names no target`);
+    const places = Object.fromEntries(NAMES.map((name) => [name, found[name].begin])) as Record<
+      (typeof NAMES)[number],
+      number
+    >;
+    return { places, footprint: bytesOfTensor('footprint'), target };
+  });
+}
+
+function checkDigest(file: string, found: string): void {
+  if (found === readSafetensorsMetadata(file).sha256) return;
+  throw new FormatError(file, 'sha256', 'the numbers are not those that were written');
 }
 
 function problemOf(work: () => unknown): string | undefined {

@@ -116,7 +116,7 @@ export function synthPie(options: SynthPieOptions): PairSource {
   const map = uvMap(geometry.uv, geometry.triangles, size);
   const factor = Math.ceil(PAINTED / size);
   const subjects = new Recent<Subject>(16);
-  const moved = new Recent<Moved>(16);
+  const moved = new Recent<Moved>(64);
   const scenes = new Recent<{ scene: Scene; complete: Uint8Array }>(4);
   const coefficients = EXPRESSIONS.slice(0, expressions).map(({ units }) => expressionCoefficients(model, units));
 
