@@ -19,6 +19,8 @@ export interface SynthPieOptions extends PairOptions {
   identities: number;
   firstIdentity: number;
   expressions: number;
+  illuminations: number;
+  viewpoints: number;
 }
 
 export interface TexturesOptions extends PairOptions {
@@ -50,15 +52,18 @@ export function addData(program: Command, run: Run): void {
       )
       .requiredOption('--identities <number>', 'how many people', whole(1, 1000000))
       .option('--first-identity <number>', 'number of the first; other ranges are other people', whole(0, 1000000), 0)
-      .option('--expressions <number>', 'neutral, smile, surprise, squint, disgust, scream', whole(1, 6), 3),
+      .option('--expressions <number>', 'neutral, smile, surprise, squint, disgust, scream', whole(1, 6), 3)
+      .option('--illuminations <number>', 'how many of the 19, drawn for each expression of a person', whole(1, 19), 19)
+      .option('--viewpoints <number>', 'how many of the 15, drawn for each of these', whole(1, 15), 15),
   )
     .addHelpText(
       'after',
       `
-One person is 285 pairs per expression.
+One person is 285 pairs per expression, or illuminations x viewpoints.
 
 Examples:
   rescunet data synth-pie --identities 20 --out pairs
+  rescunet data synth-pie --identities 400 --illuminations 3 --viewpoints 5 --out many-people
   rescunet data synth-pie --identities 5 --first-identity 1000 --out held-out
   rescunet data synth-pie --identities 1 --expressions 1 --size 256 --no-fit-error --out exact --json`,
     )

@@ -11,9 +11,10 @@ import { prepareOut } from './output.js';
 import type { Reporter } from './reporter.js';
 
 export async function runSynthPie(options: SynthPieOptions, reporter: Reporter): Promise<number> {
-  const { identities, firstIdentity, expressions, size, seed } = options;
+  const { identities, firstIdentity, expressions, illuminations, viewpoints, size, seed } = options;
   const fitError = options.fitError ? 1 : 0;
-  const source = synthPie({ identities, firstIdentity, expressions, size, seed, fitError });
+  const people = { identities, firstIdentity, expressions, illuminations, viewpoints };
+  const source = synthPie({ ...people, size, seed, fitError });
   await write('data synth-pie', source, options, reporter, {});
   return EXIT_OK;
 }
