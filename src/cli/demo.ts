@@ -1,5 +1,5 @@
 // rescunet demo: the whole way with a person who does not exist, so that nothing needs to be at hand.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Run } from './command.js';
 import { addReportOptions, yawOption } from './photo-options.js';
 import { whole } from './values.js';
@@ -8,6 +8,7 @@ export interface DemoOptions {
   seed: number;
   out: string;
   yaw: number[];
+  completion: 'generator' | 'mirror';
   json?: boolean;
   quiet?: boolean;
 }
@@ -21,6 +22,11 @@ export function addDemo(program: Command, run: Run): void {
     .option('--seed <number>', 'which person', whole(0, 2 ** 31 - 1), 1)
     .option('--out <dir>', 'where results go', 'out')
     .addOption(yawOption());
+  command.addOption(
+    new Option('--completion <method>', 'how hidden parts are filled')
+      .choices(['generator', 'mirror'])
+      .default('generator'),
+  );
   addReportOptions(command)
     .addHelpText(
       'after',
@@ -28,6 +34,7 @@ export function addDemo(program: Command, run: Run): void {
 Examples:
   rescunet demo
   rescunet demo --seed 7 --out person7
+  rescunet demo --completion mirror
   rescunet demo --yaw -40,0,40 --json`,
     )
     .action((options: DemoOptions) =>

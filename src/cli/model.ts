@@ -7,7 +7,7 @@ import { EMBEDDED_MODEL, type Run } from './command.js';
 import { EXIT_OK, UsageError } from './errors.js';
 
 interface ConvertOptions {
-  uv: 'own' | 'cylindrical';
+  uv: 'own' | 'cylindrical' | 'package';
   json?: boolean;
 }
 
@@ -48,8 +48,11 @@ export function addModel(program: Command, run: Run): void {
     .argument('<in>', 'the model to read')
     .argument('<out>', 'the .safetensors file to write')
     .addOption(
-      new Option('--uv <layout>', "the model's own texture coordinates, or the cylindrical unwrap of its mean")
-        .choices(['own', 'cylindrical'])
+      new Option(
+        '--uv <layout>',
+        "the model's own texture coordinates, the cylindrical unwrap of its mean, or that in the package's layout",
+      )
+        .choices(['own', 'cylindrical', 'package'])
         .default('own'),
     )
     .option('--json', 'one JSON document on stdout')

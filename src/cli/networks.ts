@@ -4,7 +4,7 @@ import { FormatError } from '../formats/error.js';
 import type { MorphableModel } from '../models/morphable.js';
 import type { CompleteOptions } from '../pipeline/complete.js';
 import { type FaceDetector, loadDetector, loadRegressor } from '../pipeline/detect.js';
-import { loadFaceModel } from '../pipeline/face_model.js';
+import { type ConvertOptions, loadFaceModel } from '../pipeline/face_model.js';
 import type { Regressor } from '../pipeline/fit.js';
 import { UsageError } from './errors.js';
 import type { PhotoOptions } from './photo-options.js';
@@ -19,7 +19,7 @@ export interface Fitting {
 }
 
 /** What fitting these photos takes. Throws UsageError or FormatError, naming what is missing or of no use. */
-export function loadFitting(options: PhotoOptions, photos: number): Fitting {
+export function loadFitting(options: PhotoOptions, photos: number, uv: ConvertOptions['uv'] = 'own'): Fitting {
   const { model: file, landmarks, box } = options;
   if (file !== undefined && !statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(
@@ -33,13 +33,16 @@ export function loadFitting(options: PhotoOptions, photos: number): Fitting {
     if (photos > 1 && !source.isDirectory()) {
       throw new UsageError(`--landmarks ${landmarks}: is for one photo; for many give a folder with a file for each`);
     }
-    return { model: named('--model', 'give a face model or leave it out', () => loadFaceModel(file)), files: {} };
+    return {
+      model: named('--model', 'give a face model or leave it out', () => loadFaceModel(file, { uv })),
+      files: {},
+    };
   }
   const weights = findRegressor(options);
   if (!weights) throw noRegressor();
   const places = box ? undefined : findDetector(options);
   if (!box && !places) throw noDetector(options, '--box left,top,right,bottom');
-  const model = named('--model', 'give a face model', () => loadFaceModel(file));
+  const model = named('--model', 'give a face model', () => loadFaceModel(file, { uv }));
   if (!model.parameterMean) {
     throw new UsageError(
       `${weights}: the regressor speaks of the face model of 3DDFA; name it with --model bfm_3ddfa.safetensors, or give --landmarks`,
@@ -78,29 +81,33 @@ export function named<T>(option: string, advice: string, load: () => T): T {
 
 const SIDE = 32;
 
-/** How hidden parts are to be filled. Throws UsageError or FormatError. */
+export interface Completion {
+  complete: CompleteOptions;
+  /** The generator is the one that ships with the package, which knows one layout. */
+  shipped: boolean;
+}
+
+/**
+ * How hidden parts are to be filled: as the options say, else by the generator that ships where the size allows it. Throws
+ * UsageError or FormatError.
+ */
 export async function loadCompletion({
   completion,
   generator,
-  composite,
-  size,
-}: PhotoOptions): Promise<CompleteOptions> {
-  const method = completion ?? (generator ? 'generator' : 'mirror');
+  composite = true,
+  size = 256,
+}: PhotoOptions): Promise<Completion> {
+  const fits = size % SIDE === 0;
+  const method = completion ?? (generator || fits ? 'generator' : 'mirror');
   if (method === 'mirror') {
     if (generator) throw new UsageError('--generator is not used by --completion mirror; leave one of them out');
-    return { method };
+    return { complete: { method }, shipped: false };
   }
-  if (!generator) throw new UsageError('--completion generator needs --generator FILE with the weights of one');
-  if (size !== undefined && size % SIDE !== 0) {
-    throw new UsageError(`--size ${size}: a generator works on sides that are multiples of ${SIDE}`);
-  }
-  if (!statSync(generator, { throwIfNoEntry: false })?.isFile()) {
+  if (!fits) throw new UsageError(`--size ${size}: a generator works on sides that are multiples of ${SIDE}`);
+  if (generator && !statSync(generator, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(`--generator ${generator}: there is no such file; give the .safetensors of a generator`);
   }
   const { loadGenerator } = await import('../pipeline/generators.js');
-  return {
-    method,
-    generator: named('--generator', 'give the .safetensors of a generator', () => loadGenerator(generator)),
-    composite,
-  };
+  const network = named('--generator', 'give the .safetensors of a generator', () => loadGenerator(generator));
+  return { complete: { method, generator: network, composite }, shipped: !generator };
 }

@@ -67,9 +67,17 @@ export const addMapOptions = (command: Command): Command =>
 
 export const addCompletionOptions = (command: Command): Command =>
   command
-    .addOption(new Option('--completion <method>', 'how hidden parts are filled').choices(['mirror', 'generator']))
-    .option('--generator <file>', 'weights of a generator (implies --completion generator)')
-    .option('--composite', 'with a generator: keep what the photo saw, blend the rest in');
+    .addOption(
+      new Option('--completion <method>', 'how hidden parts are filled (default: generator)').choices([
+        'generator',
+        'mirror',
+      ]),
+    )
+    .option('--generator <file>', 'weights of a generator (default: the one that ships with the package)')
+    .option(
+      '--no-composite',
+      "a generator's answer as it is; otherwise what the photo saw is kept, the rest blended in",
+    );
 
 const TURNTABLE = '-80:80:20';
 

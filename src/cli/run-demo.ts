@@ -6,7 +6,7 @@ import { EXIT_OK } from './errors.js';
 import { beginFolder, prepareOut } from './output.js';
 import type { Reporter } from './reporter.js';
 
-export async function runDemo({ seed, out, yaw }: DemoOptions, reporter: Reporter): Promise<number> {
+export async function runDemo({ seed, out, yaw, completion }: DemoOptions, reporter: Reporter): Promise<number> {
   prepareOut(out);
   const begin = performance.now();
   const progress = await reporter.start(2, 'steps');
@@ -14,7 +14,7 @@ export async function runDemo({ seed, out, yaw }: DemoOptions, reporter: Reporte
   let demo: Awaited<ReturnType<typeof drawAndComplete>>;
   try {
     progress.show('draw a person, photograph it, fit, unwrap, complete, render');
-    demo = await drawAndComplete({ seed, yaw });
+    demo = await drawAndComplete({ seed, yaw, completion: completion === 'mirror' ? { method: 'mirror' } : undefined });
     progress.advance();
     progress.show('write files');
     beginFolder(out);
@@ -34,7 +34,7 @@ export async function runDemo({ seed, out, yaw }: DemoOptions, reporter: Reporte
     `  yaw ${fit.yaw.toFixed(1)} pitch ${fit.pitch.toFixed(1)} roll ${fit.roll.toFixed(1)}, ${poseError.toFixed(2)} degrees off` +
       (fit.rmse === undefined ? '' : `, landmarks within ${fit.rmse.toFixed(2)} px rms`),
   );
-  reporter.line('texture against the known truth:');
+  reporter.line(`texture against the known truth (hidden parts by ${completion}):`);
   reporter.line(`  before completion  ${quality(before)}`);
   reporter.line(`  completed          ${quality(face)}`);
   reporter.line(`  hidden part only   ${quality(hidden)}`);
@@ -46,6 +46,7 @@ export async function runDemo({ seed, out, yaw }: DemoOptions, reporter: Reporte
     command: 'demo',
     seed,
     landmarks: 'rendered',
+    completion,
     pose: { yaw: fit.yaw, pitch: fit.pitch, roll: fit.roll, error: poseError },
     rmse: fit.rmse,
     before,

@@ -2,6 +2,8 @@
 // Contract: everything that can be refused is refused before the first photo is read.
 import path from 'node:path';
 import { FormatError } from '../formats/error.js';
+import type { CompleteOptions } from '../pipeline/complete.js';
+import type { ConvertOptions } from '../pipeline/face_model.js';
 import { type Fit, fitPhoto, fitRecord } from '../pipeline/fit.js';
 import { type Pixels, readPixels } from '../pipeline/image.js';
 import { type FaceResults, writeFace } from '../pipeline/results.js';
@@ -45,15 +47,18 @@ export class FaceTaker {
     private readonly stage: Stage,
     private readonly options: PhotoOptions,
     private readonly fitting: Fitting,
-    private readonly completion: Awaited<ReturnType<typeof loadCompletion>>,
+    private readonly completion: CompleteOptions,
+    private readonly uv: ConvertOptions['uv'],
   ) {}
 
   /** Throws UsageError or FormatError where options, weights or models are no use. */
   static async load(stage: Stage, options: PhotoOptions, photos: number): Promise<FaceTaker> {
     if (options.box && photos > 1)
       throw new UsageError('--box is for one photo; leave it out to find the faces of many');
-    const completion = await loadCompletion(options);
-    return new FaceTaker(stage, options, loadFitting(options, photos), completion);
+    const { complete, shipped } = await loadCompletion(options);
+    const completes = stage === 'complete' || stage === 'synth';
+    const uv = completes && shipped ? 'package' : 'own';
+    return new FaceTaker(stage, options, loadFitting(options, photos, uv), complete, uv);
   }
 
   async take(photo: Input, show: (what: string) => void): Promise<Outcome> {
@@ -128,7 +133,7 @@ export class FaceTaker {
   /** What the results depend on, for the marker. */
   private settings(): Record<string, unknown> {
     const { out: _, force: __, json: ___, quiet: ____, ...rest } = this.options;
-    return { ...rest, ...this.fitting.files };
+    return { ...rest, ...this.fitting.files, uv: this.uv };
   }
 }
 

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { MorphableModel } from '../models/morphable.js';
-import { loadFaceModel } from '../pipeline/face_model.js';
+import { type ConvertOptions, loadFaceModel } from '../pipeline/face_model.js';
 import { readPixels, toTensor, writeImage } from '../pipeline/image.js';
 import { viewName, viewSheet } from '../pipeline/results.js';
 import { faceMesh, faceViews, uvTableOf } from '../pipeline/synthesise.js';
@@ -32,10 +32,11 @@ export async function runRender(
     prepareOut(settings.out);
     taker = await FaceTaker.load('synth', settings, found.photos.length);
   }
-  const models = new Map<string | undefined, MorphableModel>();
-  const modelOf = (file: string | undefined): MorphableModel => {
-    const model = models.get(file) ?? loadFaceModel(file);
-    models.set(file, model);
+  const models = new Map<string, MorphableModel>();
+  const modelOf: ModelOf = (file, uv) => {
+    const key = `${file} ${uv}`;
+    const model = models.get(key) ?? loadFaceModel(file, { uv });
+    models.set(key, model);
     return model;
   };
   const all = { photos: [...folders, ...found.photos], problems: found.problems };
@@ -45,22 +46,30 @@ export async function runRender(
   });
 }
 
+type ModelOf = (file: string | undefined, uv: ConvertOptions['uv']) => MorphableModel;
+
+/** What a marker says of the face model. */
+interface MadeWith {
+  model?: string;
+  uv?: ConvertOptions['uv'];
+}
+
 /** Draws the face of a folder; the views go into it, or under --out. */
 async function drawFolder(
   { file: folder, name }: Input,
   { out, model: named, yaw, pitch, roll, viewSize }: RenderOptions,
-  modelOf: (file: string | undefined) => MorphableModel,
+  modelOf: ModelOf,
 ): Promise<Outcome> {
   const marker = readMarker(folder) ?? {};
   const { alpha, beta, vertexCount, run } = marker;
-  const made = (run as { settings?: { model?: string } } | undefined)?.settings?.model;
+  const { model: made, uv } = (run as { settings?: MadeWith } | undefined)?.settings ?? {};
   const texture = path.join(folder, 'completed.png');
   if (!isNumbers(alpha) || !isNumbers(beta) || !existsSync(texture)) {
     throw new UsageError(
       `${folder}: has no completed face (fit.json, completed.png); run \`rescunet complete\` on the photo`,
     );
   }
-  const model = modelOf(named ?? made);
+  const model = modelOf(named ?? made, uv);
   const fits =
     model.vertexCount === vertexCount && alpha.length <= model.identityCount && beta.length <= model.expressionCount;
   if (!fits) {

@@ -4,8 +4,10 @@ import { rotationFromEuler } from '../models/pose.js';
 import { tensor } from '../tensor/create.js';
 import { tidy } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
+import type { CompleteOptions } from './complete.js';
 import { loadFaceModel } from './face_model.js';
 import { fitPhoto } from './fit.js';
+import { loadGenerator } from './generators.js';
 import { type Pixels, toPixels } from './image.js';
 import { psnr, ssim } from './metrics.js';
 import { drawMesh, posed } from './render.js';
@@ -23,6 +25,8 @@ export interface DemoOptions {
   photoSize?: number;
   size?: number;
   viewSize?: number;
+  /** How hidden parts are filled: by the generator that ships with the package, the photo's own pixels kept, unless given. */
+  completion?: CompleteOptions;
 }
 
 /** Quality against the person's true texture: in dB, and structural similarity. */
@@ -49,7 +53,7 @@ const BACKDROP = [196, 203, 212] as const;
 
 /**
  * Draws person `seed` of the embedded face model, renders a photo of it, fits the model to the photo's landmarks (taken from the renderer: there is no
- * detector in this), unwraps, completes by symmetry, renders the turntable and measures the completed texture against the true one.
+ * detector in this), unwraps, completes, renders the turntable and measures the completed texture against the true one.
  */
 export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   const { seed = 1, pose = { yaw: 45, pitch: 0, roll: 0 }, photoSize = 512, size = 256 } = options;
@@ -64,13 +68,17 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   const marks = model.landmarksOf(vertices);
   const landmarks = Float64Array.from({ length: 136 }, (_, i) => marks[3 * (i >> 1) + (i % 2)]);
   const [fit] = await fitPhoto(photo, { model, landmarks });
+  const generator = options.completion ? undefined : loadGenerator();
+  const completion = options.completion ?? { generator, composite: true };
   const synthesis = synthesiseFit(photo, fit, {
+    ...completion,
     model,
     size,
     yaw: options.yaw,
     viewSize: options.viewSize,
     background: BACKDROP,
   });
+  generator?.dispose();
 
   const { footprint } = table;
   const seen = synthesis.mask.dataSync();

@@ -6,14 +6,18 @@ import { FormatError } from '../formats/error.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../formats/safetensors.js';
 import { solveCholesky } from '../models/cholesky.js';
 import { unwrapWithSeam } from '../models/cylindrical.js';
+import { inLayoutOf } from '../models/layout.js';
 import { FaceModelError, type HostTensor, MorphableModel } from '../models/morphable.js';
 
 type Tensors = Readonly<Record<string, HostTensor>>;
 type Text = Readonly<Record<string, string>>;
 
 export interface ConvertOptions {
-  /** `own`: the layout of the file; `cylindrical`: the unwrap of paper-spec 2.1 of the mean face. */
-  uv?: 'own' | 'cylindrical';
+  /**
+   * `own`: the layout of the file; `cylindrical`: the unwrap of paper-spec 2.1 of the mean face; `package`: that, brought to the layout of the
+   * package's own face model by the landmarks, which is what the generator that ships knows.
+   */
+  uv?: 'own' | 'cylindrical' | 'package';
 }
 
 const EMBEDDED = fileURLToPath(new URL('../../assets/face.safetensors', import.meta.url));
@@ -24,8 +28,8 @@ let embedded: MorphableModel | undefined;
  * The face model of a file (any that `convertFaceModel` knows), or the one that ships with the package, which is read once per process.
  * Throws FormatError naming the file and the tensor.
  */
-export function loadFaceModel(path?: string): MorphableModel {
-  if (path !== undefined) return convertFaceModel(path);
+export function loadFaceModel(path?: string, options: ConvertOptions = {}): MorphableModel {
+  if (path !== undefined) return convertFaceModel(path, options);
   embedded ??= convertFaceModel(EMBEDDED);
   return embedded;
 }
@@ -76,8 +80,8 @@ const LAYOUTS: readonly Layout[] = [
  * Units of length stay what they were (`units` of the model). Throws FormatError that lists what was found and what is recognised.
  */
 export function convertFaceModel(path: string, { uv = 'own' }: ConvertOptions = {}): MorphableModel {
-  if (uv !== 'own' && uv !== 'cylindrical') {
-    throw new FormatError(path, 'uv', `wanted 'own' or 'cylindrical', got '${uv}'`);
+  if (!(uv in REMAPPED)) {
+    throw new FormatError(path, 'uv', `wanted ${Object.keys(REMAPPED).join(', ')}, got '${uv}'`);
   }
   const tensors = readSafetensors(path, { dtype: 'f32' });
   const layout = LAYOUTS.find((known) => known.tensors.every((name) => name in tensors));
@@ -93,7 +97,7 @@ export function convertFaceModel(path: string, { uv = 'own' }: ConvertOptions = 
   }
   try {
     const model = layout.read(tensors, readSafetensorsMetadata(path));
-    return uv === 'own' ? model : withCylindricalUv(model);
+    return REMAPPED[uv](model);
   } catch (error) {
     if (error instanceof FaceModelError) {
       throw new FormatError(path, error.field, error.message.replace(/^face model: [^:]*: /, ''));
@@ -101,6 +105,12 @@ export function convertFaceModel(path: string, { uv = 'own' }: ConvertOptions = 
     throw error;
   }
 }
+
+const REMAPPED = {
+  own: (model: MorphableModel) => model,
+  cylindrical: withCylindricalUv,
+  package: (model: MorphableModel) => inLayoutOf(withCylindricalUv(model), loadFaceModel()),
+};
 
 /** The same faces with the texture coordinates of paper-spec 2.1; vertices at the cut behind the head double. */
 function withCylindricalUv(model: MorphableModel): MorphableModel {

@@ -1,5 +1,6 @@
 // The networks that complete UV maps: which there are, and their files. Contract: a file's metadata says all that building
 // its network takes; weights are under the paper's names in PyTorch's layout.
+import { fileURLToPath } from 'node:url';
 import { FormatError } from '../formats/error.js';
 import {
   loadSafetensors,
@@ -81,12 +82,15 @@ export function saveGenerator(
 const FLAGS = { true: true, false: false } as const;
 const MODES = Object.keys(INPUT_CHANNELS) as InputMode[];
 
+/** The small Attention ResCUNet that ships with the package, for the layout of its own face model (docs/training.md). */
+export const SHIPPED_GENERATOR = fileURLToPath(new URL('../../assets/generator.safetensors', import.meta.url));
+
 /**
- * The network of a .safetensors file (weights in PyTorch's layout; metadata kind, baseWidth, attention, coupled, channels,
+ * The network of a .safetensors file, by default of the one that ships with the package (weights in PyTorch's layout; metadata kind, baseWidth, attention, coupled, channels,
  * input, levels, those of `new Generator()` where absent), in evaluation mode. Throws FormatError naming the file for weights
  * that do not fit.
  */
-export function loadGenerator(path: string): GeneratorNetwork {
+export function loadGenerator(path: string = SHIPPED_GENERATOR): GeneratorNetwork {
   const metadata = readSafetensorsMetadata(path);
   const number = (key: string, fallback: number) => {
     const value = Number(metadata[key] ?? fallback);
