@@ -117,6 +117,38 @@ describe('openLoader', () => {
     expect(plain.map(({ pairs: p }) => String(p))).toEqual(batches.map(({ pairs: p }) => String(p)));
   });
 
+  it('cuts a share of the pairs to an oval, all maps alike, and leaves the others as they are', async () => {
+    const whole = await take(pairs, 10, {});
+    const cut = await take(pairs, 10, { cut: 0.5 });
+    let ovals = 0;
+    for (const [k, batch] of cut.entries()) {
+      for (let i = 0; i < 4; i++) {
+        const changed = new Set<string>();
+        const maps = [
+          [batch.incomplete, whole[k].incomplete, 3],
+          [batch.complete, whole[k].complete, 3],
+          [batch.mask, whole[k].mask, 1],
+        ] as const;
+        for (const [now, before, channels] of maps) {
+          const plane = 32 * 32 * channels;
+          for (let at = i * plane; at < (i + 1) * plane; at++) {
+            const pixel = Math.floor((at % plane) / channels);
+            const [x, y] = [(pixel % 32) / 31 - 0.5, Math.floor(pixel / 32) / 31 - 0.52];
+            const far = Math.hypot(x / 0.45, y / 0.45) > 1;
+            if (now[at] !== before[at]) {
+              expect(now[at]).toBe(0);
+              changed.add(far ? 'far' : 'near the rim');
+            } else if (Math.hypot(x / 0.25, y / 0.25) < 1) changed.delete('face');
+          }
+        }
+        if (changed.has('far')) ovals++;
+      }
+    }
+    expect(ovals).toBeGreaterThan(10);
+    expect(ovals).toBeLessThan(30);
+    await expect(openLoader(pairs, { ...usual, cut: 2 })).rejects.toThrow('cut must be a share from 0 to 1, got 2');
+  });
+
   it('shows every pair at most once per epoch, and drops what fills no batch', async () => {
     const loader = await openLoader(pairs, usual);
     expect(loader).toMatchObject({ length: 23, stepsPerEpoch: 5, size: 32, problems: [] });

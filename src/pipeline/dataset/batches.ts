@@ -1,5 +1,5 @@
 // Batch k of a run: which pairs it has, read and mirrored. Contract: batch k is a function of the data, the batch size, the seed, `flip` and k.
-import { epochOrder, isFlipped, mirrorInto, mirrorTable } from './order.js';
+import { cutTo, epochOrder, isFlipped, mirrorInto, mirrorTable, ovalOf } from './order.js';
 import type { PairReader, Prepared } from './reader.js';
 import { Recent } from './recent.js';
 
@@ -23,6 +23,8 @@ export interface BatchOptions {
   seed: number;
   /** Mirror half of the pairs, chosen by (seed, step, place in the batch). */
   flip: boolean;
+  /** Share of the pairs that are cut to an oval about the face, as meshes without hair and neck show no more; chosen as flips are. */
+  cut?: number;
 }
 
 /** A pair that could not be made or read. */
@@ -60,7 +62,7 @@ export class BatchMaker {
   /** Throws PairError. */
   make(step: number): Batch {
     const { size, mixing } = this.prepared;
-    const { batch, seed, flip } = this.options;
+    const { batch, seed, flip, cut = 0 } = this.options;
     const steps = stepsPerEpoch(mixing.length, batch);
     const epoch = Math.floor(step / steps);
     const order = this.orders.get(`${epoch}`, () => epochOrder(mixing, seed, epoch));
@@ -82,11 +84,14 @@ export class BatchMaker {
       } catch (error) {
         throw new PairError(step, pair, error instanceof Error ? error.message : String(error));
       }
-      if (!flip || !isFlipped(seed, step, i)) continue;
-      flipped[i] = 1;
-      mirrorInto(maps.incomplete, 3, this.mirror, this.scratch);
-      mirrorInto(maps.complete, 3, this.mirror, this.scratch);
-      mirrorInto(maps.mask, 1, this.mirror, this.scratch);
+      if (flip && isFlipped(seed, step, i)) {
+        flipped[i] = 1;
+        mirrorInto(maps.incomplete, 3, this.mirror, this.scratch);
+        mirrorInto(maps.complete, 3, this.mirror, this.scratch);
+        mirrorInto(maps.mask, 1, this.mirror, this.scratch);
+      }
+      const oval = ovalOf(seed, step, i, cut);
+      if (oval) for (const map of Object.values(maps)) cutTo(oval, map, size);
     }
     return { step, epoch, incomplete, complete, mask, pairs, flipped };
   }

@@ -1,4 +1,4 @@
-// In which order an epoch shows its pairs, and which of them are mirrored. Contract: both follow from the seed and the
+// In which order an epoch shows its pairs, and which of them are mirrored or cut. Contract: both follow from the seed and the
 // place in the run alone; the order of an epoch shows every pair once.
 import { Random } from '../../head/random.js';
 import { seedOf } from './recent.js';
@@ -63,5 +63,39 @@ export function mirrorInto(map: Uint8Array, channels: number, table: Int32Array,
   scratch.set(map);
   for (let p = 0; p < table.length; p++) {
     for (let c = 0; c < channels; c++) map[p * channels + c] = table[p] < 0 ? 0 : scratch[table[p] * channels + c];
+  }
+}
+
+/** An oval in a map of side 1: centre and half axes. */
+export interface Oval {
+  x: number;
+  y: number;
+  across: number;
+  down: number;
+}
+
+/** What entry i of batch `step` is cut to, if it is: about where face meshes without ears and neck end (our choice). */
+export function ovalOf(seed: number, step: number, i: number, share: number): Oval | undefined {
+  if (share <= 0) return undefined;
+  const random = new Random(seedOf(seed, step, i, 0x0a1));
+  if (!random.chance(share)) return undefined;
+  return {
+    x: 0.5,
+    y: random.uniform(0.49, 0.55),
+    across: random.uniform(0.3, 0.42),
+    down: random.uniform(0.3, 0.4),
+  };
+}
+
+/** Blackens a square map outside the oval, in place. */
+export function cutTo({ x, y, across, down }: Oval, map: Uint8Array, size: number): void {
+  const channels = map.length / (size * size);
+  for (let row = 0; row < size; row++) {
+    const off = ((row + 0.5) / size - y) / down;
+    const half = Math.abs(off) < 1 ? across * Math.sqrt(1 - off * off) : 0;
+    const begin = Math.max(0, Math.ceil((x - half) * size - 0.5));
+    const end = half === 0 ? begin : Math.min(size, Math.floor((x + half) * size + 0.5));
+    map.fill(0, row * size * channels, (row * size + begin) * channels);
+    map.fill(0, (row * size + end) * channels, (row + 1) * size * channels);
   }
 }

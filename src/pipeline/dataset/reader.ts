@@ -66,9 +66,7 @@ export async function prepareReader(spec: DataSpec): Promise<Prepared> {
     const { skipped: problems } = source as TextureSet;
     return { spec, size, footprint, mixing: { length, block: 1, window: length }, problems };
   }
-  const { EXPRESSIONS, ILLUMINATIONS, VIEWPOINTS } = await import('./synth-pie.js');
-  const { expressions = 3 } = spec.synthPie;
-  const block = Math.min(expressions, EXPRESSIONS.length) * ILLUMINATIONS * VIEWPOINTS.length;
+  const block = length / spec.synthPie.identities; // a person
   return { spec, size, footprint, mixing: { length, block, window: PEOPLE_MIXED }, problems: [] };
 }
 

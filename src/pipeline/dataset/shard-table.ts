@@ -1,8 +1,9 @@
 // What folders of shards hold, checked once before a run; shard-rows.ts reads from it.
 import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
+import { checkShard } from './shard-file.js';
 import type { ShardTable } from './shard-rows.js';
-import { checkShard, readManifest } from './shards.js';
+import { readManifest } from './shards.js';
 
 /**
  * What the folders hold, one after the other. With `verify` all numbers are read once and compared with the digest of their shard; without,
