@@ -7,6 +7,7 @@ import { addData } from './data.js';
 import { addDemo } from './demo.js';
 import { addDetect } from './detect.js';
 import { EXIT_CRASH, EXIT_OK, EXIT_USAGE, explain } from './errors.js';
+import { addEval } from './eval.js';
 import { addFit } from './fit.js';
 import { addInfo } from './info.js';
 import { addModel } from './model.js';
@@ -60,6 +61,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addRender,
     addModel,
     addData,
+    addEval,
     addInfo,
   ]) {
     add(program, run);
