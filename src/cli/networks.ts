@@ -65,7 +65,7 @@ const detectorOf = ({ detector: kind }: WeightOptions, weights: string[]): FaceD
 const LONGEST = 240;
 
 /** A file that an option named and that is no use: the error says which option, and what would be. */
-function named<T>(option: string, advice: string, load: () => T): T {
+export function named<T>(option: string, advice: string, load: () => T): T {
   try {
     return load();
   } catch (error) {

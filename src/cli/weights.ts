@@ -58,6 +58,17 @@ export function findDetector(options: WeightOptions): string[] | undefined {
   return undefined;
 }
 
+/** The recogniser's file, or undefined where none is named or found. */
+export function findRecogniser(options: WeightOptions & { recogniser?: string }): string | undefined {
+  if (options.recogniser) return named('--recogniser', options.recogniser);
+  const folder = weightsFolder(options);
+  return folder && inFolder(folder, 'mobilefacenet_casia_068');
+}
+
+/** What to do about a recogniser that was not found. */
+export const noRecogniser = (): UsageError =>
+  new UsageError(`embeddings need --recogniser mobilefacenet_casia_068.safetensors, or an IR-18 to 100 (${HINT})`);
+
 /** What to do about a regressor that was not found. */
 export const noRegressor = (): UsageError =>
   new UsageError(`fitting needs --weights mb05_120x120.safetensors (${HINT}), or --landmarks with 68 points`);

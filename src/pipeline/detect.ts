@@ -51,10 +51,11 @@ export function loadRegressor(file: string): MobileNetV1 {
 const loadWeights = <T extends Module>(module: T, file: string): T => intoModule(module, file, readState(file));
 
 /** The tensors of a .safetensors file or torch checkpoint, in PyTorch's layout. */
-const readState = (file: string): Record<string, Tensor> =>
+export const readState = (file: string): Record<string, Tensor> =>
   path.extname(file).toLowerCase() === '.safetensors' ? loadSafetensors(file) : loadTorch(file);
 
-function intoModule<T extends Module>(
+/** Loads a state in PyTorch's layout and disposes of it; the module too where it does not fit. Throws FormatError. */
+export function intoModule<T extends Module>(
   module: T,
   file: string,
   state: Record<string, Tensor>,

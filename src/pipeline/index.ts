@@ -12,6 +12,7 @@ export * from './generators.js';
 export * from './image.js';
 export * from './metrics.js';
 export * from './overlay.js';
+export * from './recognise/index.js';
 export * from './render.js';
 export * from './results.js';
 export * from './synthesise.js';
