@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Run } from './command.js';
 import { addReportOptions } from './photo-options.js';
 import { whole } from './values.js';
+import { addVerify } from './verify.js';
 
 /** A file of weights and the name that its numbers go by. */
 export interface NamedWeights {
@@ -88,12 +89,13 @@ function drawnPeople(text: string): DrawnPeople {
 }
 
 export function addEval(program: Command, run: Run): void {
-  const evaluate = program.command('eval').description('Measure methods against known truth.');
-  addUv(evaluate, run);
+  const evaluation = program.command('eval').description('Measure completion and recognition.');
+  addUv(evaluation, run);
+  addVerify(evaluation, run);
 }
 
-function addUv(evaluate: Command, run: Run): void {
-  const command = evaluate
+function addUv(evaluation: Command, run: Run): void {
+  const command = evaluation
     .command('uv')
     .description('UV completion: PSNR and SSIM by region and yaw, on pairs that none of the networks was trained on.')
     .requiredOption('--out <dir>', 'where results.json, results.md, pairs.jsonl and figures/ go')

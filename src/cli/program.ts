@@ -16,7 +16,6 @@ import { addRender } from './render.js';
 import { Reporter, type Streams } from './reporter.js';
 import { addSynth } from './synth.js';
 import { addUnwrap } from './unwrap.js';
-import { addVerify } from './verify.js';
 
 /** Runs a command line (without node and script) and returns the exit code: 0 done, 2 the user can put it right, 1 a crash. */
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
@@ -62,7 +61,6 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addComplete,
     addRender,
     addEmbed,
-    addVerify,
     addModel,
     addData,
     addEval,
