@@ -4,6 +4,7 @@ export * from './complete.js';
 export * from './dataset/index.js';
 export * from './demo.js';
 export * from './detect.js';
+export * from './evaluate/index.js';
 export * from './face_model.js';
 export * from './fit.js';
 export * from './generator-input.js';
