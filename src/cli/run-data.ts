@@ -15,9 +15,10 @@ import type { Progress, Reporter } from './reporter.js';
 import { findDetector, findRegressor, noDetector, noRegressor } from './weights.js';
 
 export async function runSynthPie(options: SynthPieOptions, reporter: Reporter): Promise<number> {
-  const { identities, firstIdentity, expressions, size, seed } = options;
+  const { identities, firstIdentity, expressions, illuminations, viewpoints, size, seed } = options;
   const fitError = options.fitError ? 1 : 0;
-  const recipe: Recipe = { synthPie: { identities, firstIdentity, expressions, size, seed, fitError } };
+  const people = { identities, firstIdentity, expressions, illuminations, viewpoints };
+  const recipe: Recipe = { synthPie: { ...people, size, seed, fitError } };
   await write('data synth-pie', recipe, options, reporter, {});
   return EXIT_OK;
 }

@@ -94,6 +94,15 @@ describe('prepareShards', () => {
     await expect(prepareShards(recipe, at('none'), { workers: 0 })).rejects.toThrow('workers must be');
   }, 120_000);
 
+  it('takes every option of `rescunet data synth-pie`', async () => {
+    const argv = ['--identities', '2', '--first-identity', '3', '--expressions', '1', '--size', '32', '--seed', '5'];
+    const fewer = ['--illuminations', '2', '--viewpoints', '3', '--no-fit-error', '--workers', '1', '--quiet'];
+    const ran = await rescunet('data', 'synth-pie', ...argv, ...fewer, '--out', at('few'));
+    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    const wanted = { identities: 2, firstIdentity: 3, expressions: 1, illuminations: 2, viewpoints: 3 };
+    expect(readManifest(at('few'))).toMatchObject({ pairs: 12, config: { ...wanted, size: 32, seed: 5, fitError: 0 } });
+  }, 60_000);
+
   it('leaves out a pair that cannot be made, and says so', () => {
     const source = synthPie(recipe.synthPie);
     const failing = {
