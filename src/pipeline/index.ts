@@ -16,4 +16,5 @@ export * from './recognise/index.js';
 export * from './render.js';
 export * from './results.js';
 export * from './synthesise.js';
+export * from './train/index.js';
 export * from './unwrap.js';
