@@ -165,6 +165,7 @@ void Device::execute(const std::vector<double>& list) {
   for (const double* word = list.data(); word < end;) {
     int opcode = static_cast<int>(*word++);
     if (opcode >= 0) {
+      const double* fields = word;
       Reader reader{*this, word, nullptr, {}, 0};
       decode(opcode, reader, args);
       word = reader.word;
@@ -173,7 +174,9 @@ void Device::execute(const std::vector<double>& list) {
       for (int i = 0; i < reader.output_count && !reader.fault; i++) reader.fault = slot(reader.outputs[i]).fault;
       if (!reader.fault) {
         try {
+          const double start = profile_.wanted() ? Profile::now() : 0;
           backend_->run(opcode, &args);
+          if (profile_.wanted()) profile_.add(opcode, fields, Profile::now() - start);
           continue;
         } catch (const std::exception& e) {
           reader.fault = std::make_shared<std::string>(std::string(e.what()) + " (kernel " + kKernels[opcode].name + ", instruction " +
