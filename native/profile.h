@@ -33,8 +33,11 @@ class Profile {
     std::string key(kKernels[opcode].name);
     double flops = 2;
     bool product = false;
-    for (int i = 0; i < kKernels[opcode].field_count; words += kKernels[opcode].fields[i++].words) {
+    int64_t length = 0;
+    for (int i = 0; i < kKernels[opcode].field_count; i++, words += length) {
       const Field& f = kKernels[opcode].fields[i];
+      const bool list = f.kind == FieldKind::ins || f.kind == FieldKind::inouts || f.kind == FieldKind::counts;
+      length = list ? 1 + int64_t(*words) : f.words;
       if (f.kind != FieldKind::integer && f.kind != FieldKind::integers) continue;
       key += std::string(" ") + f.name + " ";
       for (int j = 0; j < f.words; j++) key += (j ? "," : "") + std::to_string(int64_t(words[j]));

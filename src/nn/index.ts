@@ -1,5 +1,6 @@
 // Modules, layers, initialisation and losses.
 export { AttentionGate } from './attention_gate.js';
+export { follow } from './average.js';
 export { Dropout } from './dropout.js';
 export { FastNormalizedFusion } from './fusion.js';
 export { type Initializer, type Initializers, initializers, uninitialized } from './init.js';
