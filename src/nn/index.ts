@@ -16,5 +16,15 @@ export {
   PReLU,
 } from './layers.js';
 export * from './losses.js';
+export {
+  type ClassShard,
+  MarginHead,
+  type MarginHeadOptions,
+  type MarginKind,
+  type MarginOptions,
+  marginCosine,
+  marginLoss,
+} from './margin.js';
 export { type LoadReport, type LoadStateOptions, Module } from './module.js';
 export { Adam, type AdamOptions } from './optim.js';
+export { SGD, type SgdOptions } from './sgd.js';

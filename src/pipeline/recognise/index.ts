@@ -1,6 +1,8 @@
 // Recognition: alignment, embeddings, verification protocols and experiments.
 export * from './align.js';
+export * from './by-yaw.js';
 export * from './embed.js';
+export * from './frontal.js';
 export * from './pack.js';
 export * from './pair-set.js';
 export * from './report.js';
