@@ -8,6 +8,7 @@ import { addDemo } from './demo.js';
 import { addDetect } from './detect.js';
 import { addEmbed } from './embed.js';
 import { EXIT_CRASH, EXIT_OK, EXIT_USAGE, explain } from './errors.js';
+import { addEval } from './eval.js';
 import { addFit } from './fit.js';
 import { addInfo } from './info.js';
 import { addModel } from './model.js';
@@ -15,7 +16,6 @@ import { addRender } from './render.js';
 import { Reporter, type Streams } from './reporter.js';
 import { addSynth } from './synth.js';
 import { addUnwrap } from './unwrap.js';
-import { addVerify } from './verify.js';
 
 /** Runs a command line (without node and script) and returns the exit code: 0 done, 2 the user can put it right, 1 a crash. */
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
@@ -61,9 +61,9 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addComplete,
     addRender,
     addEmbed,
-    addVerify,
     addModel,
     addData,
+    addEval,
     addInfo,
   ]) {
     add(program, run);
