@@ -1,4 +1,4 @@
-// ResNet-50's encoder levels, named as torchvision names them, so that an ImageNet checkpoint fits.
+// ResNet's bottleneck levels, named as torchvision names them, so that an ImageNet checkpoint fits.
 import { type Initializers, initializers } from '../nn/init.js';
 import { BatchNorm2d, Conv2d } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
@@ -41,24 +41,27 @@ export class Bottleneck extends Module {
   }
 }
 
-/** Levels e2..e5 of ResNet-50: 3, 4, 6 and 3 bottlenecks; each but the first halves the size. */
+/** Bottlenecks per level of ResNet-50. */
+export const RESNET50: readonly number[] = [3, 4, 6, 3];
+
+/** Levels e2..e5, of ResNet-50 unless `counts` says otherwise; each but the first halves the size. */
 export class ResNetStages extends Module {
   readonly layer1: readonly Bottleneck[];
   readonly layer2: readonly Bottleneck[];
   readonly layer3: readonly Bottleneck[];
   readonly layer4: readonly Bottleneck[];
 
-  constructor(baseWidth: number, init: Initializers = initializers()) {
+  constructor(baseWidth: number, init: Initializers = initializers(), counts: readonly number[] = RESNET50) {
     super();
     const level = (ic: number, width: number, count: number, stride: number): Bottleneck[] =>
       Array.from(
         { length: count },
         (_, i) => new Bottleneck(i === 0 ? ic : 4 * width, width, i === 0 ? stride : 1, init),
       );
-    this.layer1 = level(baseWidth, baseWidth, 3, 1);
-    this.layer2 = level(4 * baseWidth, 2 * baseWidth, 4, 2);
-    this.layer3 = level(8 * baseWidth, 4 * baseWidth, 6, 2);
-    this.layer4 = level(16 * baseWidth, 8 * baseWidth, 3, 2);
+    this.layer1 = level(baseWidth, baseWidth, counts[0], 1);
+    this.layer2 = level(4 * baseWidth, 2 * baseWidth, counts[1], 2);
+    this.layer3 = level(8 * baseWidth, 4 * baseWidth, counts[2], 2);
+    this.layer4 = level(16 * baseWidth, 8 * baseWidth, counts[3], 2);
   }
 
   /** Level k = 2..5 on the level before it; level 2 starts with the max pooling. */
@@ -69,13 +72,13 @@ export class ResNetStages extends Module {
   }
 }
 
-/** ResNet-50 without its head: five feature maps of widths w, 4w, 8w, 16w, 32w. */
+/** ResNet without its head (ResNet-50 by default): five feature maps of widths w, 4w, 8w, 16w, 32w. */
 export class ResNetEncoder extends ResNetStages {
   readonly conv1: Conv2d;
   readonly bn1: BatchNorm2d;
 
-  constructor(channels = 3, baseWidth = 64, init: Initializers = initializers()) {
-    super(baseWidth, init);
+  constructor(channels = 3, baseWidth = 64, init: Initializers = initializers(), counts: readonly number[] = RESNET50) {
+    super(baseWidth, init, counts);
     this.conv1 = new Conv2d(channels, baseWidth, 7, { stride: 2, padding: 3, bias: false, init: init.heNormal });
     this.bn1 = new BatchNorm2d(baseWidth);
   }
