@@ -14,6 +14,7 @@ import { addModel } from './model.js';
 import { addRender } from './render.js';
 import { Reporter, type Streams } from './reporter.js';
 import { addSynth } from './synth.js';
+import { addTrain } from './train.js';
 import { addUnwrap } from './unwrap.js';
 import { addVerify } from './verify.js';
 
@@ -64,6 +65,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addVerify,
     addModel,
     addData,
+    addTrain,
     addInfo,
   ]) {
     add(program, run);
