@@ -62,6 +62,7 @@ describe('defaults', () => {
           },
         },
         flip: true,
+        cut: 0,
         workers: 1,
       },
       batch: 16,

@@ -8,6 +8,7 @@ import { addDemo } from './demo.js';
 import { addDetect } from './detect.js';
 import { addEmbed } from './embed.js';
 import { EXIT_CRASH, EXIT_OK, EXIT_USAGE, explain } from './errors.js';
+import { addEval } from './eval.js';
 import { addFit } from './fit.js';
 import { addInfo } from './info.js';
 import { addModel } from './model.js';
@@ -16,7 +17,6 @@ import { Reporter, type Streams } from './reporter.js';
 import { addSynth } from './synth.js';
 import { addTrain } from './train.js';
 import { addUnwrap } from './unwrap.js';
-import { addVerify } from './verify.js';
 
 /** Runs a command line (without node and script) and returns the exit code: 0 done, 2 the user can put it right, 1 a crash. */
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
@@ -62,10 +62,10 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addComplete,
     addRender,
     addEmbed,
-    addVerify,
     addModel,
     addData,
     addTrain,
+    addEval,
     addInfo,
   ]) {
     add(program, run);
