@@ -129,6 +129,36 @@ describe('stages', () => {
     expect((await sharp(at('synth', 'one', 'completed.png')).metadata()).width).toBe(64);
   });
 
+  test('what is hidden is drawn by the generator that ships, or mirrored', async () => {
+    const completed = async (name: string, ...options: string[]) => {
+      const argv = ['complete', at('album', 'one.png'), ...points(), '--out', at(name), ...options];
+      const { code, stderr } = await rescunet(...argv);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      return sharp(at(name, 'one', 'completed.png'))
+        .raw()
+        .toBuffer();
+    };
+    const drawn = await completed('drawn', '--size', '96');
+    const mirrored = await completed('mirrored', '--size', '96', '--completion', 'mirror');
+    const alone = await completed('alone', '--size', '96', '--no-composite');
+    const mask = await sharp(at('drawn', 'one', 'mask.png'))
+      .raw()
+      .toBuffer();
+    const difference = (a: Buffer, b: Buffer, seen: boolean) => {
+      let [sum, count] = [0, 0];
+      for (let p = 0; p < 96 * 96; p++) {
+        if (mask[(mask.length / (96 * 96)) * p] > 0 !== seen || a[3 * p] + b[3 * p] === 0) continue;
+        sum += Math.abs(a[3 * p] - b[3 * p]);
+        count++;
+      }
+      return sum / count;
+    };
+    expect(difference(drawn, mirrored, false)).toBeGreaterThan(2);
+    expect(difference(drawn, mirrored, true)).toBeLessThan(0.5 * difference(drawn, alone, true));
+    // Sides that no generator takes are mirrored.
+    await completed('odd', '--size', '100');
+  });
+
   test('render draws a completed folder again, without the photo', async () => {
     const run = await rescunet(
       'render',
@@ -211,7 +241,7 @@ describe('what is missing is named before any photo is read', () => {
     [['--weights-dir', at('gone')], /--weights-dir/],
     [['--landmarks', at('gone.json')], /gone\.json/],
     [['--landmarks', at('points'), '--model', at('gone.safetensors')], /gone\.safetensors/],
-    [['--landmarks', at('points'), '--completion', 'generator'], /--generator/],
+    [['--landmarks', at('points'), '--completion', 'generator', '--size', '100'], /--size/],
     [['--landmarks', at('points'), '--generator', at('gone.safetensors')], /gone\.safetensors/],
     [['--landmarks', at('points'), '--generator', 'x', '--completion', 'mirror'], /--completion/],
     [['--landmarks', at('points'), '--generator', 'x', '--size', '100'], /--size/],

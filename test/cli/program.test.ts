@@ -50,7 +50,7 @@ describe('mistakes are one line on stderr and exit code 2', () => {
     [['synth', 'a.jpg', '--box', '1,2,3'], /--box/],
     [['fit', 'a.jpg', '--yaw', '3'], /--yaw/],
     [['synth', 'a.jpg', '--detector', 'cascade'], /faceboxes, mtcnn/],
-    [['synth', 'a.jpg', '--completion', 'magic'], /mirror, generator/],
+    [['synth', 'a.jpg', '--completion', 'magic'], /generator, mirror/],
     [['synth', 'a.jpg', '--out', blocked], /--out/],
     [['synth', 'a.jpg', '--out', join(blocked, 'below')], /--out/],
     [['synth', 'a.jpg', '--out', ''], /--out/],
