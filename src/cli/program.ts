@@ -16,6 +16,7 @@ import { addModel } from './model.js';
 import { addRender } from './render.js';
 import { Reporter, type Streams } from './reporter.js';
 import { addSynth } from './synth.js';
+import { addTrain } from './train.js';
 import { addUnwrap } from './unwrap.js';
 
 /** Runs a command line (without node and script) and returns the exit code: 0 done, 2 the user can put it right, 1 a crash. */
@@ -65,6 +66,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addAugment,
     addModel,
     addData,
+    addTrain,
     addEval,
     addInfo,
   ]) {

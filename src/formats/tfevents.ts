@@ -8,7 +8,7 @@ import { InputFile } from './files.js';
 import { encodePng } from './png.js';
 import { fieldsOf, MessageWriter } from './protobuf.js';
 
-export interface Event {
+export interface LoggedEvent {
   /** Seconds since 1970. */
   wallTime: number;
   step: number;
@@ -111,7 +111,7 @@ export interface Scan {
  * Calls `visit` with every event and the offset of its record, one in memory at a time, until it returns false or a record
  * is damaged. Throws FormatError for a file that cannot be read, or whose whole records hold no events.
  */
-export function scanEvents(file: string, visit: (event: Event, offset: number) => boolean): Scan {
+export function scanEvents(file: string, visit: (event: LoggedEvent, offset: number) => boolean): Scan {
   return InputFile.with(file, (input) => {
     let at = 0;
     for (let n = 0; at < input.size; n++) {
@@ -136,15 +136,15 @@ export function scanEvents(file: string, visit: (event: Event, offset: number) =
 }
 
 /** All events of a file. Throws FormatError where a record is damaged or unfinished. */
-export function readEvents(file: string): Event[] {
-  const events: Event[] = [];
+export function readEvents(file: string): LoggedEvent[] {
+  const events: LoggedEvent[] = [];
   const { damage } = scanEvents(file, (event) => events.push(event) > 0);
   if (damage !== undefined) throw new FormatError(file, 'events', damage);
   return events;
 }
 
-function decode(message: Uint8Array, file: string, record: string): Event {
-  const event: Event = { wallTime: 0, step: 0, scalars: {}, images: {} };
+function decode(message: Uint8Array, file: string, record: string): LoggedEvent {
+  const event: LoggedEvent = { wallTime: 0, step: 0, scalars: {}, images: {} };
   const fields = (bytes: Uint8Array | number) => {
     if (typeof bytes === 'number') throw new FormatError(file, record, 'holds a number where a message is wanted');
     return fieldsOf(bytes, file, record);

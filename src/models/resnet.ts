@@ -2,9 +2,10 @@
 import { type Initializers, initializers } from '../nn/init.js';
 import { BatchNorm2d, Conv2d } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
-import { add, relu } from '../tensor/ops/elementwise.js';
 import { maxPool2d } from '../tensor/ops/pool2d.js';
 import type { Tensor } from '../tensor/tensor.js';
+
+const RELU = { activation: 'relu' } as const;
 
 /** 1x1, 3x3, 1x1 convolutions around a shortcut; the stride sits on the 3x3. */
 export class Bottleneck extends Module {
@@ -33,11 +34,10 @@ export class Bottleneck extends Module {
 
   /** x [n, h, w, ic] -> [n, h/stride, w/stride, 4 width]. */
   forward(x: Tensor): Tensor {
-    let y = relu(this.bn1.forward(this.conv1.forward(x))); // [n, h, w, width]
-    y = relu(this.bn2.forward(this.conv2.forward(y))); // [n, h/stride, w/stride, width]
-    y = this.bn3.forward(this.conv3.forward(y)); // [n, h/stride, w/stride, 4 width]
-    const shortcut = this.downsample ? this.downsample[1].forward(this.downsample[0].forward(x)) : x;
-    return relu(add(y, shortcut));
+    let y = this.bn1.forward(this.conv1.forward(x), RELU); // [n, h, w, width]
+    y = this.bn2.forward(this.conv2.forward(y), RELU); // [n, h/stride, w/stride, width]
+    const residual = this.downsample ? this.downsample[1].forward(this.downsample[0].forward(x)) : x;
+    return this.bn3.forward(this.conv3.forward(y), { residual, ...RELU }); // [n, h/stride, w/stride, 4 width]
   }
 }
 
@@ -85,7 +85,7 @@ export class ResNetEncoder extends ResNetStages {
 
   /** x [n, h, w, channels] -> [S1, ..., S5]. */
   forward(x: Tensor): Tensor[] {
-    const s1 = relu(this.bn1.forward(this.conv1.forward(x))); // [n, h/2, w/2, w]
+    const s1 = this.bn1.forward(this.conv1.forward(x), RELU); // [n, h/2, w/2, w]
     const s2 = this.level(2, s1); // [n, h/4, w/4, 4w]
     const s3 = this.level(3, s2); // [n, h/8, w/8, 8w]
     const s4 = this.level(4, s3); // [n, h/16, w/16, 16w]

@@ -1,7 +1,7 @@
 // Text on pictures from a font that is part of the program, so that sheets look the same where no fonts are installed.
 
 import type { Pixels } from '../image.js';
-import { type Colour, contactSheet } from '../overlay.js';
+import type { Colour } from '../overlay.js';
 
 /** 5x7 glyphs: a character for each row, its value in base 32 the row's five pixels from the left. */
 const GLYPHS: Readonly<Record<string, string>> = {
@@ -86,7 +86,7 @@ export function textLine(
 }
 
 /** The picture with a line of text above it. */
-export function captioned(image: Pixels, text: string): Pixels {
-  const scale = Math.max(1, Math.floor(image.width / 128));
-  return contactSheet([textLine(text, image.width, { scale }), image], { columns: 1, gap: 0 });
+export function captioned({ data, height, width }: Pixels, text: string): Pixels {
+  const line = textLine(text, width, { scale: Math.max(1, Math.floor(width / 128)) });
+  return { data: new Uint8Array(Buffer.concat([line.data, data])), height: line.height + height, width };
 }

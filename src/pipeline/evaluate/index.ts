@@ -1,5 +1,5 @@
 // Evaluation: what is compared, the numbers, the tables, the pictures.
-export { nominalYaw, sampleByYaw, YAW_BINS, type YawBin } from './bins.js';
+export { nominalYaw, sampleByYaw, YAW_BINS } from './bins.js';
 export * from './completer.js';
 export { attentionSheet, comparisonSheet, type FigureOptions, writeFigures } from './figures.js';
 export { leftOut, markdownReport, textTables } from './report.js';
