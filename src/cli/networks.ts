@@ -88,26 +88,28 @@ export interface Completion {
 }
 
 /**
- * How hidden parts are to be filled: as the options say, else by the generator that ships where the size allows it. Throws
- * UsageError or FormatError.
+ * How hidden parts are to be filled: as the options say, else by the generator that ships on the package's own face model, and by
+ * symmetry on others, whose photos it still completes less well (docs/training.md). Throws UsageError or FormatError.
  */
 export async function loadCompletion({
   completion,
   generator,
   composite = true,
   size = 256,
+  model,
 }: PhotoOptions): Promise<Completion> {
-  const fits = size % SIDE === 0;
-  const method = completion ?? (generator || fits ? 'generator' : 'mirror');
+  const method = completion ?? (generator || !model ? 'generator' : 'mirror');
   if (method === 'mirror') {
     if (generator) throw new UsageError('--generator is not used by --completion mirror; leave one of them out');
     return { complete: { method }, shipped: false };
   }
-  if (!fits) throw new UsageError(`--size ${size}: a generator works on sides that are multiples of ${SIDE}`);
   if (generator && !statSync(generator, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(`--generator ${generator}: there is no such file; give the .safetensors of a generator`);
   }
   const { loadGenerator } = await import('../pipeline/generators.js');
   const network = named('--generator', 'give the .safetensors of a generator', () => loadGenerator(generator));
+  if (network.options.size === undefined && size % SIDE !== 0) {
+    throw new UsageError(`--size ${size}: this generator works on sides that are multiples of ${SIDE}`);
+  }
   return { complete: { method, generator: network, composite }, shipped: !generator };
 }

@@ -24,6 +24,8 @@ export interface GeneratorOptions {
   channels?: number;
   /** How the input is made: by default raw for 3 channels, mask4 for 4, mirror for 6, none for others. */
   input?: InputMode;
+  /** Side of the maps it was trained on: maps of other sizes are resampled for it (pipeline/generator-input.ts). Unknown by default. */
+  size?: number;
   /** The initial weights then depend on it alone; otherwise on `manualSeed` and the draws since. */
   seed?: number;
   /** False leaves all weights 0, for a state that is about to be loaded (drawing 74 million numbers takes seconds). */
@@ -189,12 +191,15 @@ export class Generator extends Module {
   readonly unet2: SecondUNet | undefined;
   /** What it was built as. */
   readonly options: Readonly<
-    Required<Omit<GeneratorOptions, 'seed' | 'initialize' | 'input'>> & { input: InputMode | undefined }
+    Required<Omit<GeneratorOptions, 'seed' | 'initialize' | 'input' | 'size'>> & {
+      input: InputMode | undefined;
+      size: number | undefined;
+    }
   >;
 
   constructor(options: GeneratorOptions = {}) {
     super();
-    const { baseWidth = 64, attention = true, coupled = true, channels = 3, seed, initialize = true } = options;
+    const { baseWidth = 64, attention = true, coupled = true, channels = 3, size, seed, initialize = true } = options;
     if (!Number.isInteger(baseWidth) || baseWidth < 4 || baseWidth % 4 !== 0) {
       throw new ShapeError(`Generator: baseWidth must be a multiple of 4, got ${baseWidth}`);
     }
@@ -204,7 +209,7 @@ export class Generator extends Module {
     const input = options.input ?? inputModeFor(channels);
     if (input) checkInputMode('Generator', input, channels);
     const init = initialize ? initializers(seed) : uninitialized;
-    this.options = { baseWidth, attention, coupled, channels, input };
+    this.options = { baseWidth, attention, coupled, channels, input, size };
     this.unet1 = new FirstUNet(channels, baseWidth, attention, init);
     this.unet2 = coupled ? new SecondUNet(baseWidth, attention, init) : undefined;
   }

@@ -16,6 +16,8 @@ export interface UvGanOptions {
   channels?: number;
   /** How the input is made: by default raw for 3 channels, mirror for 6. */
   input?: InputMode;
+  /** Side of the maps it was trained on: maps of other sizes are resampled for it (pipeline/generator-input.ts). Unknown by default. */
+  size?: number;
   /** Channels after the first convolution. */
   baseWidth?: number;
   /** Halvings: 8 for maps of 256x256, which end at one pixel. */
@@ -83,11 +85,13 @@ class SkipBlock extends Module {
 export class UvGan extends Module {
   readonly model: SkipBlock;
   /** What it was built as. */
-  readonly options: Readonly<Required<Omit<UvGanOptions, 'seed' | 'initialize'>>>;
+  readonly options: Readonly<
+    Required<Omit<UvGanOptions, 'seed' | 'initialize' | 'size'>> & { size: number | undefined }
+  >;
 
   constructor(options: UvGanOptions = {}) {
     super();
-    const { channels = 3, baseWidth = 64, levels = 8, seed, initialize = true } = options;
+    const { channels = 3, baseWidth = 64, levels = 8, size, seed, initialize = true } = options;
     if (channels !== 3 && channels !== 6) throw new ShapeError(`UvGan: channels must be 3 or 6, got ${channels}`);
     const input = options.input ?? (channels === 3 ? 'raw' : 'mirror');
     checkInputMode('UvGan', input, channels);
@@ -97,7 +101,7 @@ export class UvGan extends Module {
     if (!Number.isInteger(levels) || levels < 2) {
       throw new ShapeError(`UvGan: levels must be a whole number >= 2, got ${levels}`);
     }
-    this.options = { channels, input, baseWidth, levels };
+    this.options = { channels, input, baseWidth, levels, size };
     const { narrowNormal: init } = initialize ? initializers(seed) : uninitialized;
     const widthOf = (level: number): number => baseWidth * 2 ** Math.min(level, WIDEST);
     const block = (level: number): SkipBlock => {

@@ -1,11 +1,12 @@
 // From what a photo shows of a face to its whole texture: by symmetry, or by a generator of the paper's family.
 // Contract: maps are f32 [h, w, 3] in 0..255, black outside the footprint.
+import '../tensor/methods.js';
 import { tensor } from '../tensor/create.js';
 import { tidy } from '../tensor/scope.js';
 import { ShapeError } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { completeByMirror, mergeViews, type View } from './blend.js';
-import { generatorInput, generatorOutput } from './generator-input.js';
+import { completeMaps, footprintTensor } from './generator-input.js';
 import type { GeneratorNetwork } from './generators.js';
 
 export type CompletionMethod = 'mirror' | 'generator';
@@ -22,7 +23,7 @@ export interface CompleteOptions {
 /**
  * Completes an unwrapped face. `mirror` needs no weights; `generator` sees the map as its input mode says (raw in the paper:
  * x / 127.5 - 1, -1 outside the footprint) and its answer stands as it is unless `composite`. Map sides must be multiples of
- * 32 for a generator. Throws ShapeError.
+ * 32 for a generator that does not know the size it was trained on. Throws ShapeError.
  */
 export function complete(view: View, footprint: Uint8Array, options: CompleteOptions = {}): Tensor {
   const { generator, composite = false } = options;
@@ -31,10 +32,17 @@ export function complete(view: View, footprint: Uint8Array, options: CompleteOpt
   if (method !== 'generator') throw new ShapeError(`complete: method is mirror or generator, got '${method}'`);
   if (!generator) throw new ShapeError('complete: the method generator wants a generator, got none');
   return tidy(() => {
-    const { input: mode } = generator.options;
-    const drawn = generatorOutput(generator.forward(generatorInput(view, footprint, { mode })).final, footprint);
+    const drawn = drawnBy(generator, view, footprint);
     return composite ? keepSeen(view, drawn, footprint) : drawn;
   });
+}
+
+/** The generator's map f32 [h, w, 3] of one view. */
+function drawnBy(generator: GeneratorNetwork, { texture, mask }: View, footprint: Uint8Array): Tensor {
+  const [h, w] = texture.shape;
+  const maps = texture.reshape([1, h, w, 3]);
+  const inside = footprintTensor(footprint, h, w);
+  return completeMaps(generator, maps, mask.reshape([1, h, w]), inside, { seed: 0 }).final.reshape([h, w, 3]);
 }
 
 /** Cosine below which the generator is believed more than the photo. */

@@ -8,6 +8,7 @@ import { randn } from '../tensor/random.js';
 import { tidy } from '../tensor/scope.js';
 import { ShapeError, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import type { GeneratorNetwork } from './generators.js';
 
 /** The footprint as the functions here take it inside `capture`, where nothing can be uploaded: f32 [h, w, 1]. */
 export const footprintTensor = (footprint: Uint8Array, h: number, w: number): Tensor =>
@@ -59,36 +60,59 @@ export const coloursOf = (maps: Tensor, footprint: Tensor): Tensor =>
       .sub(1),
   );
 
-/** `generatorInputs` of one map f32 [h, w, 3] and its mask u8 [h, w]; noise from seed 0 unless given. Throws ShapeError. */
-export function generatorInput(
-  { texture, mask }: { texture: Tensor; mask: Tensor },
-  footprint: Uint8Array,
-  options: InputOptions = {},
-): Tensor {
-  const [h, w, c] = texture.shape;
-  if (texture.shape.length !== 3 || c !== 3 || mask.shape.join() !== `${h},${w}` || footprint.length !== h * w) {
-    throw new ShapeError(
-      `generatorInput: wants texture [h, w, 3], mask [h, w] and a footprint of h w, got ${showShape(texture.shape)}, ${showShape(mask.shape)}, ${footprint.length}`,
-    );
-  }
-  return tidy(() =>
-    generatorInputs(texture.reshape([1, h, w, 3]), mask.reshape([1, h, w]), footprintTensor(footprint, h, w), {
-      seed: 0,
-      ...options,
-    }),
-  );
+export interface CompletedMaps {
+  /** f32 [n, h, w, 3] in 0..255, black outside the footprint. */
+  final: Tensor;
+  /** The first U-Net's, of the same shape; `final` itself where there is one U-Net. */
+  aux: Tensor;
+  /** Attention maps of the last U-Net at the generator's own size, deep to shallow. */
+  attention: Tensor[];
 }
 
-/** A generator's output [1, h, w, 3] in [-1, 1] as a map f32 [h, w, 3] in 0..255, black outside the footprint. */
-export function generatorOutput(y: Tensor, footprint: Uint8Array): Tensor {
-  const [n, h, w, c] = y.shape;
-  if (y.shape.length !== 4 || n !== 1 || c !== 3 || footprint.length !== h * w) {
-    throw new ShapeError(
-      `generatorOutput: wants [1, h, w, 3] and a footprint of h w, got ${showShape(y.shape)}, ${footprint.length}`,
-    );
-  }
+/**
+ * What a generator makes of maps u8 or f32 [n, h, w, 3] in 0..255 and their masks u8 [n, h, w]: at the size it was trained on,
+ * resampled from and to that of the maps where they differ, since a network knows features by their size in pixels. Throws
+ * ShapeError.
+ */
+export function completeMaps(
+  generator: GeneratorNetwork,
+  maps: Tensor,
+  masks: Tensor,
+  footprint: Tensor,
+  options: Pick<InputOptions, 'seed'> = {},
+): CompletedMaps {
+  const { input: mode, size } = generator.options;
+  const [, h, w] = maps.shape;
   return tidy(() => {
-    const inside = footprintTensor(footprint, h, w);
-    return y.reshape([h, w, 3]).add(1).mul(127.5).clip(0, 255).mul(inside);
+    const image = (y: Tensor) => y.add(1).mul(127.5).clip(0, 255);
+    if (size === undefined || (size === h && size === w)) {
+      const { final, aux, attention } = generator.forward(
+        generatorInputs(maps, masks, footprint, { mode, ...options }),
+      );
+      const answer = image(final).mul(footprint);
+      return { final: answer, aux: aux === final ? answer : image(aux).mul(footprint), attention };
+    }
+    const own = [size, size] as const;
+    const inside = resized(footprint.reshape([1, h, w, 1]), own)
+      .greater(0.5)
+      .reshape([size, size, 1]);
+    const seen = resized(masks.cast('f32').reshape([-1, h, w, 1]), own)
+      .greater(0.5)
+      .reshape([-1, size, size]);
+    const small = resampled(maps.cast('f32'), footprint, own);
+    const { final, aux, attention } = generator.forward(generatorInputs(small, seen, inside, { mode, ...options }));
+    const answer = (y: Tensor) => resampled(image(y), inside, [h, w]).mul(footprint);
+    const whole = answer(final);
+    return { final: whole, aux: aux === final ? whole : answer(aux), attention };
   });
+}
+
+/** Corners stay corners, as those of UV maps of every size lie at 0 and 1. */
+const resized = (x: Tensor, size: readonly [number, number]): Tensor =>
+  x.resize({ size: [...size], mode: 'bilinear', alignCorners: true });
+
+/** Maps [n, h, w, c] at another size, where only what is inside [h, w, 1] counts: no black bleeds in from without. */
+function resampled(x: Tensor, inside: Tensor, size: readonly [number, number]): Tensor {
+  const [h, w] = inside.shape;
+  return resized(x.mul(inside), size).div(resized(inside.reshape([1, h, w, 1]), size).maximum(1e-3));
 }

@@ -42,6 +42,8 @@ export interface CreateGeneratorOptions {
   input?: InputMode;
   /** Halvings of `uvgan`: 8 for maps of 256x256. */
   levels?: number;
+  /** Side of the maps it is trained on. */
+  size?: number;
   /** The initial weights then depend on it alone. */
   seed?: number;
   /** False leaves all weights 0, for a state that is about to be loaded. */
@@ -75,7 +77,8 @@ export function saveGenerator(
   { about = {}, ...options }: SaveOptions & { about?: Metadata } = {},
 ): void {
   const own = { kind: network instanceof UvGan ? 'uvgan' : 'generator', layout: 'torch', ...network.options };
-  const metadata = Object.fromEntries(Object.entries(own).map(([key, value]) => [key, String(value)]));
+  const known = Object.entries(own).filter(([, value]) => value !== undefined);
+  const metadata = Object.fromEntries(known.map(([key, value]) => [key, String(value)]));
   tidy(() => saveSafetensors(path, network.stateDict({ to: 'torch' }), { ...about, ...metadata }, options));
 }
 
@@ -87,7 +90,7 @@ export const SHIPPED_GENERATOR = fileURLToPath(new URL('../../assets/generator.s
 
 /**
  * The network of a .safetensors file, by default of the one that ships with the package (weights in PyTorch's layout; metadata kind, baseWidth, attention, coupled, channels,
- * input, levels, those of `new Generator()` where absent), in evaluation mode. Throws FormatError naming the file for weights
+ * input, levels, size, those of `new Generator()` where absent), in evaluation mode. Throws FormatError naming the file for weights
  * that do not fit.
  */
 export function loadGenerator(path: string = SHIPPED_GENERATOR): GeneratorNetwork {
@@ -104,12 +107,17 @@ export function loadGenerator(path: string = SHIPPED_GENERATOR): GeneratorNetwor
   };
   const mode = () => {
     const { input } = metadata;
-    if (input === undefined || input === 'undefined') return undefined;
+    if (input === undefined) return undefined;
     const found = MODES.find((one) => one === input);
     if (found) return found;
     throw new FormatError(path, 'metadata input', `wanted ${MODES.join(', ')}, got '${input}'`);
   };
-  const shared = { baseWidth: number('baseWidth', 64), channels: number('channels', 3), input: mode() };
+  const shared = {
+    baseWidth: number('baseWidth', 64),
+    channels: number('channels', 3),
+    input: mode(),
+    size: metadata.size === undefined ? undefined : number('size', 0),
+  };
   const build = (): GeneratorNetwork =>
     metadata.kind === 'uvgan'
       ? new UvGan({ ...shared, levels: number('levels', 8), initialize: false })

@@ -38,7 +38,7 @@ describe('the generator that ships', () => {
           const seen = { texture: map(pair.incomplete), mask, confidence: mask.cast('f32') };
           const truth = map(pair.complete);
           const score = (completed: Tensor) => psnr(completed, truth, { mask: unseen });
-          const drawn = score(complete(seen, source.footprint, { generator, composite: true }));
+          const drawn = score(complete(seen, source.footprint, { generator }));
           gains.push(drawn - score(complete(seen, source.footprint, { method: 'mirror' })));
         });
       }

@@ -8,7 +8,7 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { completeByMirror, type View } from '../blend.js';
 import { keepSeen } from '../complete.js';
 import type { Pair } from '../dataset/pairs.js';
-import { footprintTensor, generatorInputs } from '../generator-input.js';
+import { type CompletedMaps, completeMaps, footprintTensor } from '../generator-input.js';
 import { type GeneratorNetwork, kindOf } from '../generators.js';
 
 /** What a method is shown. */
@@ -112,15 +112,14 @@ export class NetworkCompleter implements Completer {
     this.coupled = 'coupled' in options && options.coupled;
     this.about = { ...about, ...options, kind: kindOf(network), parameters: network.parameterCount() };
     this.run = capture((maps: Tensor, masks: Tensor, footprint: Tensor) => {
-      const { final, aux } = network.forward(this.input(maps, masks, footprint));
-      const image = (y: Tensor) => y.add(1).mul(127.5).mul(footprint); // [n, s, s, 3]
-      return this.coupled ? [image(final), image(aux)] : [image(final)];
+      const { final, aux } = this.draw(maps, masks, footprint); // [n, s, s, 3]
+      return this.coupled ? [final, aux] : [final];
     });
   }
 
   /** Noise, where the mode has any, is the same in every batch. */
-  private input(maps: Tensor, masks: Tensor, footprint: Tensor): Tensor {
-    return generatorInputs(maps, masks, footprint, { mode: this.network.options.input, seed: 0 });
+  private draw(maps: Tensor, masks: Tensor, footprint: Tensor): CompletedMaps {
+    return completeMaps(this.network, maps, masks, footprint, { seed: 0 });
   }
 
   async complete(pairs: readonly Incomplete[], frame: Frame): Promise<Completion[]> {
@@ -135,7 +134,7 @@ export class NetworkCompleter implements Completer {
 
   /** The attention maps of the last U-Net for one pair, deep to shallow; none where the network has no gates. */
   async attention(pair: Incomplete, frame: Frame): Promise<AttentionMap[]> {
-    const maps = tidy(() => this.network.forward(this.input(...batchOf([pair], frame))).attention);
+    const maps = tidy(() => this.draw(...batchOf([pair], frame)).attention);
     const values = await Promise.all(maps.map((map) => map.data()));
     return maps.map((map, i) => {
       const [, height, width] = map.shape; // [1, h, w, 1]

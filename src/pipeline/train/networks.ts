@@ -23,7 +23,7 @@ export function createStep(config: TrainConfig, { size, footprint }: Pick<BatchL
   const judge = (weight: number, part: number): Discriminator | undefined =>
     weight > 0 ? new Discriminator({ baseWidth, channels: conditional ? 6 : 3, seed: seedOf(seed, part) }) : undefined;
   const networks = {
-    generator: startingGenerator(config),
+    generator: startingGenerator(config, size),
     local: judge(loss.local, 2),
     global: judge(loss.global, 3),
     identity: identityNetwork(config),
@@ -44,9 +44,17 @@ export function createStep(config: TrainConfig, { size, footprint }: Pick<BatchL
 }
 
 /** A new generator, or that of `model.weights`. */
-function startingGenerator({ model, seed }: TrainConfig): GeneratorNetwork {
+function startingGenerator({ model, seed }: TrainConfig, size: number): GeneratorNetwork {
   const { kind, baseWidth, input, levels, weights } = model;
-  const generator = createGenerator({ kind, baseWidth, input, levels, seed: seedOf(seed, 1), initialize: !weights });
+  const generator = createGenerator({
+    kind,
+    baseWidth,
+    input,
+    levels,
+    size,
+    seed: seedOf(seed, 1),
+    initialize: !weights,
+  });
   if (!weights) return generator;
   const start = loadGenerator(weights);
   try {
