@@ -1,0 +1,175 @@
+// Batch normalisation of rows [rows, c]. Statistics: every thread takes chunks of kChunk rows, each with sums around its own mean
+// (neither a large mean nor an outlier then costs digits), merged by Chan's formula in f64, first down the block, then over
+// the parts into which the rows are cut. The cuts depend on the shape alone.
+#include "kernels.h"
+
+namespace rescunet::cuda {
+namespace {
+
+constexpr int kColumns = 32, kRows = 8, kBlock = kColumns * kRows, kChunk = 16, kMap = 256;
+constexpr int64_t kParts = 512;  // blocks wanted over all strips
+
+struct Moments {
+  double count = 0, mean = 0, m2 = 0;
+
+  __device__ void merge(double n, double other_mean, double other_m2) {
+    if (n == 0) return;
+    const double delta = other_mean - mean, share = n / (count + n);
+    mean += delta * share;
+    m2 += other_m2 + delta * delta * count * share;
+    count += n;
+  }
+};
+
+// Rows [begin, end) of a part and the column of a thread.
+struct Place {
+  int column, row;
+  int64_t j, begin, end;
+  __device__ Place(int64_t rows, int64_t part)
+      : column(threadIdx.x % kColumns), row(threadIdx.x / kColumns), j(int64_t(blockIdx.x) * kColumns + column), begin(blockIdx.y * part),
+        end(begin + part < rows ? begin + part : rows) {}
+};
+
+// partial [parts, c]
+__global__ void __launch_bounds__(kBlock) part_moments(const float* x, Moments* partial, int64_t rows, int64_t c, int64_t part) {
+  SHARED(Moments[kRows][kColumns], all);
+  const Place p(rows, part);
+  Moments mine;
+  if (p.j < c)
+    for (int64_t i = p.begin + p.row * kChunk; i < p.end; i += kRows * kChunk) {
+      const int n = p.end - i < kChunk ? int(p.end - i) : kChunk;
+      float v[kChunk], sum = 0, rest = 0, square = 0;
+#pragma unroll
+      for (int k = 0; k < kChunk; k++) sum += v[k] = k < n ? x[(i + k) * c + p.j] : 0.f;
+      const float centre = sum / float(n);
+#pragma unroll
+      for (int k = 0; k < kChunk; k++) {
+        const float d = k < n ? v[k] - centre : 0.f;
+        rest += d, square += d * d;
+      }
+      const double shift = double(rest) / n, around = double(square) - double(rest) * shift;
+      mine.merge(n, double(centre) + shift, around < 0 ? 0 : around);  // NaN passes through
+    }
+  all[p.row][p.column] = mine;
+  __syncthreads();
+  if (p.row || p.j >= c) return;
+  for (int r = 1; r < kRows; r++) mine.merge(all[r][p.column].count, all[r][p.column].mean, all[r][p.column].m2);
+  partial[blockIdx.y * c + p.j] = mine;
+}
+
+__global__ void finish_moments(const Moments* partial, float* mean, float* variance, int64_t c, int64_t parts) {
+  const int64_t j = thread_number();
+  if (j >= c) return;
+  Moments all;
+  for (int64_t k = 0; k < parts; k++) all.merge(partial[k * c + j].count, partial[k * c + j].mean, partial[k * c + j].m2);
+  mean[j] = float(all.mean), variance[j] = float(all.m2 / all.count);
+}
+
+__device__ inline float inverse_deviation(float variance, float eps) { return 1 / std::sqrt(variance + eps); }
+
+__global__ void apply(batch_norm_apply_args p) {
+  for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads()) {
+    const int64_t j = i % p.c;
+    p.y[i] = (p.x[i] - p.mean[j]) * (p.weight[j] * inverse_deviation(p.variance[j], p.eps)) + p.bias[j];
+  }
+}
+
+__global__ void apply4(batch_norm_apply_args p) {
+  const auto* x = reinterpret_cast<const float4*>(p.x);
+  auto* y = reinterpret_cast<float4*>(p.y);
+  for (int64_t i = thread_number(); i < p.rows * p.c / 4; i += grid_threads()) {
+    const int64_t j = i % (p.c / 4) * 4;
+    const auto one = [&](float v, int64_t k) { return (v - p.mean[k]) * (p.weight[k] * inverse_deviation(p.variance[k], p.eps)) + p.bias[k]; };
+    const float4 v = x[i];
+    y[i] = {one(v.x, j), one(v.y, j + 1), one(v.z, j + 2), one(v.w, j + 3)};
+  }
+}
+
+struct GradientSums { double dy, product; };  // of dy, and of dy xhat
+
+__global__ void __launch_bounds__(kBlock) part_gradients(batch_norm_grad_args p, GradientSums* partial, int64_t part) {
+  SHARED(GradientSums[kRows][kColumns], all);
+  const Place at(p.rows, part);
+  GradientSums mine{0, 0};
+  if (at.j < p.c) {
+    const float mean = p.mean[at.j], inverse = inverse_deviation(p.variance[at.j], p.eps);
+    for (int64_t i = at.begin + at.row * kChunk; i < at.end; i += kRows * kChunk) {
+      float sum = 0, product = 0;
+#pragma unroll
+      for (int k = 0; k < kChunk; k++)
+        if (i + k < at.end) {
+          const int64_t e = (i + k) * p.c + at.j;
+          sum += p.dy[e], product += p.dy[e] * ((p.x[e] - mean) * inverse);
+        }
+      mine.dy += double(sum), mine.product += double(product);
+    }
+  }
+  all[at.row][at.column] = mine;
+  __syncthreads();
+  if (at.row || at.j >= p.c) return;
+  for (int r = 1; r < kRows; r++) mine.dy += all[r][at.column].dy, mine.product += all[r][at.column].product;
+  partial[blockIdx.y * p.c + at.j] = mine;
+}
+
+struct Coefficients { float scale, mean_dy, slope, mean; };  // dx = scale (dy - mean_dy - slope (x - mean))
+
+// dx = w/s (dy - mean(dy) - xhat mean(dy xhat)), s = sqrt(var + eps); dweight = sum dy xhat, dbias = sum dy.
+__global__ void finish_gradients(batch_norm_grad_args p, const GradientSums* partial, Coefficients* of, int64_t parts) {
+  const int64_t j = thread_number();
+  if (j >= p.c) return;
+  GradientSums all{0, 0};
+  for (int64_t k = 0; k < parts; k++) all.dy += partial[k * p.c + j].dy, all.product += partial[k * p.c + j].product;
+  p.dweight[j] = float(all.product), p.dbias[j] = float(all.dy);
+  const float inverse = inverse_deviation(p.variance[j], p.eps);
+  of[j] = {p.weight[j] * inverse, float(all.dy / double(p.rows)), float(all.product / double(p.rows)) * inverse, p.mean[j]};
+}
+
+__global__ void apply_gradients(batch_norm_grad_args p, const Coefficients* of) {
+  for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads()) {
+    const Coefficients c = of[i % p.c];
+    p.dx[i] = c.scale * (p.dy[i] - c.mean_dy - c.slope * (p.x[i] - c.mean));
+  }
+}
+
+__global__ void interpolate_towards(lerp_args p) {
+  for (int64_t i = thread_number(); i < p.size; i += grid_threads()) p.v[i] += p.t * (p.scale * p.x[i] - p.v[i]);
+}
+
+// Strips of columns, and parts of rows.
+struct Cut {
+  int64_t strips, size, parts;
+  Cut(int64_t rows, int64_t c) {
+    strips = ceil_divide(c, kColumns);
+    const int64_t chunk = kRows * kChunk, wanted = std::max<int64_t>(1, kParts / strips);
+    size = ceil_divide(ceil_divide(rows, wanted), chunk) * chunk;
+    parts = ceil_divide(rows, size);
+  }
+  Launch launch() const { return {dim3(unsigned(strips), unsigned(parts)), kBlock}; }
+};
+
+}  // namespace
+
+void batch_norm_stats(const batch_norm_stats_args& p, Queue& queue) {
+  const Cut cut(p.rows, p.c);
+  auto* partial = queue.workspace<Moments>(cut.parts * p.c);
+  launch<part_moments>(queue, cut.launch(), p.x, partial, p.rows, p.c, cut.size);
+  launch<finish_moments>(queue, {grid_for(p.c, kMap), kMap}, partial, p.mean, p.variance, p.c, cut.parts);
+}
+
+void batch_norm_apply(const batch_norm_apply_args& p, Queue& queue) {
+  if (p.c % 4 == 0 && aligned16(p.x, p.y)) launch<apply4>(queue, {grid_for(p.rows * p.c / 4, kMap), kMap}, p);
+  else launch<apply>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p);
+}
+
+void batch_norm_grad(const batch_norm_grad_args& p, Queue& queue) {
+  const Cut cut(p.rows, p.c);
+  auto* partial = queue.workspace<GradientSums>(cut.parts * p.c + p.c);  // the coefficients behind the sums
+  auto* of = reinterpret_cast<Coefficients*>(partial + cut.parts * p.c);
+  launch<part_gradients>(queue, cut.launch(), p, partial, cut.size);
+  launch<finish_gradients>(queue, {grid_for(p.c, kMap), kMap}, p, partial, of, cut.parts);
+  launch<apply_gradients>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p, of);
+}
+
+void lerp(const lerp_args& p, Queue& queue) { launch<interpolate_towards>(queue, {grid_for(p.size, kMap), kMap}, p); }
+
+}  // namespace rescunet::cuda
