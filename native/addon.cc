@@ -42,7 +42,7 @@ class Addon : public Napi::Addon<Addon> {
  private:
   // The table of kernels.def: [{ name, fields: [{ kind, name, words }] }], the opcode being the position.
   Napi::Value Kernels(const Napi::CallbackInfo& info) {
-    static const char* kinds[] = {"in", "opt", "out", "inout", "int", "real", "ints"};
+    static const char* kinds[] = {"in", "opt", "out", "inout", "int", "real", "ints", "ins", "inouts", "counts"};
     Napi::Env env = info.Env();
     Napi::Array table = Napi::Array::New(env, kKernelCount);
     for (int k = 0; k < kKernelCount; k++) {

@@ -9,6 +9,10 @@ namespace rescunet {
 enum class DType : int { f32 = 0, i32 = 1, u8 = 2, bf16 = 3 };
 inline constexpr int64_t kBytes[] = {4, 4, 1, 2};
 
+/// A list of buffers, and one of numbers; their items lie with the device while the kernel runs.
+template <class T> struct List { void* const* item; int64_t count; T* operator[](int64_t i) const { return static_cast<T*>(item[i]); } };
+struct Counts { const double* item; int64_t count; int64_t operator[](int64_t i) const { return static_cast<int64_t>(item[i]); } };
+
 struct Ints { int64_t v[6]; int64_t operator[](int i) const { return v[i]; } };
 
 #define IN(type, name) const type* name;
@@ -18,6 +22,9 @@ struct Ints { int64_t v[6]; int64_t operator[](int i) const { return v[i]; } };
 #define INT(name) int64_t name;
 #define REAL(name) float name;
 #define INTS(name, count) Ints name;
+#define INS(type, name) List<const type> name;
+#define INOUTS(type, name) List<type> name;
+#define COUNTS(name) Counts name;
 #define KERNEL(name, fields) struct name##_args { fields };
 #include "kernels.def"
 #undef KERNEL
@@ -28,6 +35,9 @@ struct Ints { int64_t v[6]; int64_t operator[](int i) const { return v[i]; } };
 #undef INT
 #undef REAL
 #undef INTS
+#undef INS
+#undef INOUTS
+#undef COUNTS
 
 /// Order of the kernels in kernels.def: the opcode.
 enum Opcode : int {
@@ -37,9 +47,9 @@ enum Opcode : int {
   kKernelCount
 };
 
-enum class FieldKind : uint8_t { in, opt, out, inout, integer, real, integers };
+enum class FieldKind : uint8_t { in, opt, out, inout, integer, real, integers, ins, inouts, counts };
 struct Field { FieldKind kind; const char* name; int words; };
-struct KernelInfo { const char* name; const Field* fields; int field_count; int words; };
+struct KernelInfo { const char* name; const Field* fields; int field_count; };
 extern const KernelInfo kKernels[kKernelCount];  // program.cc
 
 }  // namespace rescunet

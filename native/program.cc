@@ -17,7 +17,7 @@ const void* Reader::input() {
 
 void* Reader::output() {
   int index = static_cast<int>(*word++);
-  outputs[output_count++] = index;
+  device.outputs_.push_back(index);
   return device.slot(index).data;
 }
 
@@ -25,6 +25,25 @@ Ints Reader::integers(int count) {
   Ints r{};
   for (int i = 0; i < count; i++) r.v[i] = integer();
   return r;
+}
+
+// The vector does not grow while an instruction is decoded: `execute` reserved a place for every word.
+template <class T> List<T> Reader::list(bool written) {
+  int64_t count = integer();
+  void* const* first = device.items_.data() + device.items_.size();
+  for (int64_t i = 0; i < count; i++) {
+    void* data = const_cast<void*>(input());
+    device.items_.push_back(data);
+    if (written) word--, output();
+  }
+  return {first, count};
+}
+
+Counts Reader::counts() {
+  int64_t count = integer();
+  const double* first = word;
+  word += count;
+  return {first, count};
 }
 
 namespace {
@@ -38,6 +57,9 @@ using Decoder = void (*)(Reader&, AnyArgs&);
 #define INT(name) a.name = r.integer();
 #define REAL(name) a.name = r.real();
 #define INTS(name, count) a.name = r.integers(count);
+#define INS(type, name) a.name = r.list<const type>(false);
+#define INOUTS(type, name) a.name = r.list<type>(true);
+#define COUNTS(name) a.name = r.counts();
 #define KERNEL(name, fields) [](Reader& r, AnyArgs& args) { name##_args& a = args.name; fields },
 const Decoder kDecoders[] = {
 #include "kernels.def"
@@ -50,6 +72,9 @@ const Decoder kDecoders[] = {
 #undef INT
 #undef REAL
 #undef INTS
+#undef INS
+#undef INOUTS
+#undef COUNTS
 
 #define IN(type, name) {FieldKind::in, #name, 1},
 #define OPT(type, name) {FieldKind::opt, #name, 1},
@@ -58,6 +83,9 @@ const Decoder kDecoders[] = {
 #define INT(name) {FieldKind::integer, #name, 1},
 #define REAL(name) {FieldKind::real, #name, 1},
 #define INTS(name, count) {FieldKind::integers, #name, count},
+#define INS(type, name) {FieldKind::ins, #name, 0},
+#define INOUTS(type, name) {FieldKind::inouts, #name, 0},
+#define COUNTS(name) {FieldKind::counts, #name, 0},
 #define KERNEL(name, fields) const Field name##_fields[] = {fields};
 #include "kernels.def"
 #undef KERNEL
@@ -68,17 +96,14 @@ const Decoder kDecoders[] = {
 #undef INT
 #undef REAL
 #undef INTS
-
-template <int N> constexpr int words(const Field (&fields)[N]) {
-  int sum = 0;
-  for (const Field& f : fields) sum += f.words;
-  return sum;
-}
+#undef INS
+#undef INOUTS
+#undef COUNTS
 
 }  // namespace
 
 const KernelInfo kKernels[kKernelCount] = {
-#define KERNEL(name, fields) {#name, name##_fields, sizeof name##_fields / sizeof(Field), words(name##_fields)},
+#define KERNEL(name, fields) {#name, name##_fields, sizeof name##_fields / sizeof(Field)},
 #include "kernels.def"
 #undef KERNEL
 };
@@ -162,15 +187,17 @@ void Device::free(int index) {
 void Device::execute(const std::vector<double>& list) {
   AnyArgs args;
   const double* end = list.data() + list.size();
+  items_.reserve(list.size());
   for (const double* word = list.data(); word < end;) {
     int opcode = static_cast<int>(*word++);
     if (opcode >= 0) {
-      Reader reader{*this, word, nullptr, {}, 0};
+      Reader reader{*this, word, nullptr};
+      items_.clear(), outputs_.clear();
       decode(opcode, reader, args);
       word = reader.word;
       executed_++;
       // Outputs lie in slots of their own, so a missing buffer (out of memory) shows as a fault of the output slot.
-      for (int i = 0; i < reader.output_count && !reader.fault; i++) reader.fault = slot(reader.outputs[i]).fault;
+      for (size_t i = 0; i < outputs_.size() && !reader.fault; i++) reader.fault = slot(outputs_[i]).fault;
       if (!reader.fault) {
         try {
           backend_->run(opcode, &args);
@@ -180,7 +207,7 @@ void Device::execute(const std::vector<double>& list) {
                                                        std::to_string(executed_) + ")");
         }
       }
-      for (int i = 0; i < reader.output_count; i++) slot(reader.outputs[i]).fault = reader.fault;
+      for (int index : outputs_) slot(index).fault = reader.fault;
       continue;
     }
     switch (opcode) {

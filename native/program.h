@@ -16,14 +16,14 @@ struct Reader {
   Device& device;
   const double* word;
   std::shared_ptr<const std::string> fault;  // of the first faulty input
-  int outputs[8];
-  int output_count = 0;
 
   const void* input();
   void* output();
   int64_t integer() { return static_cast<int64_t>(*word++); }
   float real() { return static_cast<float>(*word++); }
   Ints integers(int count);
+  template <class T> List<T> list(bool written);
+  Counts counts();
 };
 
 /// Room for any kernel's argument struct.

@@ -5,11 +5,12 @@ import { type Backend, type Device, registerDevice } from '../src/tensor/device.
 import { bf16FromNumber, type DType, numberFromBf16, type TypedArray } from '../src/tensor/dtype.js';
 import { ALLOCATE, FREE, instructions } from '../src/tensor/program.js';
 
-/** A naive kernel: buffers, numbers and lists of numbers by their names in kernels.def. Loops and nothing else. */
+/** A naive kernel: buffers, numbers, lists of numbers and lists of buffers by their names in kernels.def. Loops and nothing else. */
 export type ReferenceKernel = (
   buffers: Record<string, Float64Array>,
   numbers: Record<string, number>,
   lists: Record<string, number[]>,
+  groups: Record<string, Float64Array[]>,
 ) => void;
 
 class ReferenceBackend implements Backend {
@@ -27,8 +28,13 @@ class ReferenceBackend implements Backend {
         const kernel = this.kernels[name];
         if (!kernel) throw new Error(`no case file has a reference kernel '${name}'`);
         const named: Record<string, Float64Array> = {};
-        for (const b of buffers) if (b.slot >= 0) named[b.name] = this.slots.get(b.slot) as Float64Array;
-        kernel(named, numbers as Record<string, number>, numbers as Record<string, number[]>);
+        const groups: Record<string, Float64Array[]> = {};
+        for (const b of buffers) {
+          if (b.slot < 0) continue;
+          named[b.name] = this.slots.get(b.slot) as Float64Array;
+          groups[b.name] = [...(groups[b.name] ?? []), named[b.name]];
+        }
+        kernel(named, numbers as Record<string, number>, numbers as Record<string, number[]>, groups);
       }
     }
   }

@@ -126,8 +126,10 @@ void batch_norm_grad(const batch_norm_grad_args& p, Pool& pool) {
   });
 }
 
-void lerp(const lerp_args& p, Pool&) {
-  for (int64_t i = 0; i < p.size; i++) p.v[i] += p.t * (p.scale * p.x[i] - p.v[i]);
+void lerp(const lerp_args& p, Pool& pool) {
+  pool.split(p.size, 1 << 14, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) p.v[i] += p.t * (p.scale * p.x[i] - p.v[i]);
+  });
 }
 
 }  // namespace rescunet::cpu::RESCUNET_ISA

@@ -86,6 +86,20 @@ export function readSafetensors(path: string, { dtype }: LoadOptions = {}): Reco
 export const readSafetensorsMetadata = (path: string): Metadata =>
   InputFile.with(path, (file) => readHeader(file).metadata);
 
+/** Where the bytes of each tensor lie in the file (absolute, end excluded), for readers that want some rows only. */
+export const readSafetensorsPlaces = (
+  path: string,
+): Record<string, { type: StoredType; shape: number[]; begin: number; end: number }> =>
+  InputFile.with(path, (file) => {
+    const { entries, start } = readHeader(file);
+    return Object.fromEntries(
+      entries.map(({ name, type, shape, begin, end }) => [
+        name,
+        { type, shape, begin: start + begin, end: start + end },
+      ]),
+    );
+  });
+
 function readHeader(file: InputFile): { entries: Entry[]; metadata: Metadata; start: number } {
   const fail = (field: string, problem: string) => new FormatError(file.path, field, problem);
   if (file.size < 8) throw fail('header length', `the file has ${file.size} bytes, 8 are wanted`);

@@ -1,5 +1,6 @@
 // Modules, layers, initialisation and losses.
 export { AttentionGate } from './attention_gate.js';
+export { follow } from './average.js';
 export { Dropout } from './dropout.js';
 export { FastNormalizedFusion } from './fusion.js';
 export { type Initializer, type Initializers, initializers, uninitialized } from './init.js';
@@ -15,5 +16,15 @@ export {
   PReLU,
 } from './layers.js';
 export * from './losses.js';
+export {
+  type ClassShard,
+  MarginHead,
+  type MarginHeadOptions,
+  type MarginKind,
+  type MarginOptions,
+  marginCosine,
+  marginLoss,
+} from './margin.js';
 export { type LoadReport, type LoadStateOptions, Module } from './module.js';
 export { Adam, type AdamOptions } from './optim.js';
+export { SGD, type SgdOptions } from './sgd.js';

@@ -73,10 +73,11 @@ export class Adam {
     for (const name of given.keys()) if (!this.slots.has(name)) problems.push(`${name} has no parameter`);
     if (problems.length > 0) throw new ShapeError(`Adam.step: gradients do not fit: ${problems.join('; ')}`);
     tidy(() => void this.count.assign(add(this.count, 1)));
-    for (const [name, { parameter, m, v }] of this.slots) {
-      const buffers = [parameter, m, v, given.get(name), this.count, this.rate];
-      emit('adam', buffers, { size: parameter.size, ...this.params });
-    }
+    const slots = [...this.slots.values()];
+    const lists = [slots.map((s) => s.parameter), slots.map((s) => s.m), slots.map((s) => s.v)];
+    const ordered = [...this.slots.keys()].map((name) => given.get(name) as Tensor);
+    const sizes = slots.map(({ parameter }) => parameter.size);
+    emit('adam', [...lists, ordered, this.count, this.rate], { sizes, ...this.params });
   }
 
   /** Moments `m.NAME` and `v.NAME`, `step` [1] and `lr` [1]; the variables themselves. */

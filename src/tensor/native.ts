@@ -4,8 +4,9 @@ import { fileURLToPath } from 'node:url';
 import type { TypedArray } from './dtype.js';
 
 export interface Field {
-  kind: 'in' | 'opt' | 'out' | 'inout' | 'int' | 'real' | 'ints';
+  kind: 'in' | 'opt' | 'out' | 'inout' | 'int' | 'real' | 'ints' | 'ins' | 'inouts' | 'counts';
   name: string;
+  /** 0 for lists: their length comes first in the stream. */
   words: number;
 }
 

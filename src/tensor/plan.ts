@@ -109,9 +109,8 @@ class Plan<R> {
     // Kernel instructions are copied word for word; only allocations and releases go.
     let at = 0;
     for (const instruction of instructions(recorded.words, recorded.length)) {
-      const count = 1 + (instruction.opcode < 0 ? instruction.operands.length : wordCount(instruction));
-      if (instruction.opcode >= 0) for (let i = at; i < at + count; i++) this.words.push(recorded.words[i]);
-      at += count;
+      if (instruction.opcode >= 0) for (let i = at; i < instruction.end; i++) this.words.push(recorded.words[i]);
+      at = instruction.end;
     }
     return place(this.buffers);
   }
@@ -145,13 +144,6 @@ class Plan<R> {
     this.arena.dispose();
     for (const input of this.inputs) input.dispose();
   }
-}
-
-function wordCount(instruction: { buffers: unknown[]; numbers: Record<string, number | number[]> }): number {
-  return Object.values(instruction.numbers).reduce(
-    (sum: number, v) => sum + (Array.isArray(v) ? v.length : 1),
-    instruction.buffers.length,
-  );
 }
 
 function copyOf(x: Tensor): Tensor {

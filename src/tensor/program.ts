@@ -10,7 +10,8 @@ const CONTROL_WORDS = { [ALLOCATE]: 2, [FREE]: 1, [VIEW]: 3, [REPLAY]: 1 } as co
 const CONTROL_NAMES = { [ALLOCATE]: 'allocate', [FREE]: 'free', [VIEW]: 'view', [REPLAY]: 'replay' } as const;
 type Control = keyof typeof CONTROL_WORDS;
 
-const wordsOf = kernels.map((kernel) => kernel.fields.reduce((sum, field) => sum + field.words, 0));
+/** A buffer's slot, or the slots of a list of buffers. */
+export type Slots = number | readonly number[];
 
 export class Program {
   words = new Float64Array(1024);
@@ -33,7 +34,7 @@ export class Program {
   }
 
   /** Appends a kernel; slots are those of its buffers in field order, numbers come by name. */
-  kernel(opcode: number, slots: readonly number[], params: Readonly<Record<string, number | readonly number[]>>): void {
+  kernel(opcode: number, slots: readonly Slots[], params: Readonly<Record<string, number | readonly number[]>>): void {
     const { name, fields } = kernels[opcode];
     this.push(opcode);
     let next = 0;
@@ -47,8 +48,18 @@ export class Program {
         if (!Array.isArray(value) || value.length !== field.words)
           throw new TypeError(`${name}: parameter ${field.name} wants ${field.words} numbers`);
         for (const word of value) this.push(word);
+      } else if (field.kind === 'counts') {
+        const value = params[field.name];
+        if (!Array.isArray(value)) throw new TypeError(`${name}: parameter ${field.name} wants numbers`);
+        this.push(value.length);
+        for (const word of value) this.push(word);
       } else {
-        this.push(slots[next++]);
+        const slot = slots[next++];
+        if (typeof slot === 'number') this.push(slot);
+        else {
+          this.push(slot.length);
+          for (const word of slot) this.push(word);
+        }
       }
     }
     if (next !== slots.length) throw new TypeError(`${name}: takes ${next} buffers, got ${slots.length}`);
@@ -61,20 +72,22 @@ export class Program {
   }
 }
 
-/** One decoded instruction; `buffers` and `numbers` by field name. */
+/** One decoded instruction; `buffers` and `numbers` by field name. The buffers of a list carry the list's name. */
 export interface Instruction {
   opcode: number;
   name: string;
   buffers: { name: string; kind: string; slot: number; word: number }[];
   numbers: Record<string, number | number[]>;
   operands: number[];
+  /** Where it ends in the list. */
+  end: number;
 }
 
 /** Walks a list of words. `word` of a buffer is the position of its slot in the list. */
 export function* instructions(words: Float64Array, length: number): Generator<Instruction> {
   for (let at = 0; at < length; ) {
     const opcode = words[at++];
-    const instruction: Instruction = { opcode, name: '', buffers: [], numbers: {}, operands: [] };
+    const instruction: Instruction = { opcode, name: '', buffers: [], numbers: {}, operands: [], end: at };
     if (opcode < 0) {
       const count = CONTROL_WORDS[opcode as Control];
       instruction.name = CONTROL_NAMES[opcode as Control];
@@ -82,16 +95,16 @@ export function* instructions(words: Float64Array, length: number): Generator<In
       at += count;
     } else {
       instruction.name = kernels[opcode].name;
-      let word = at;
-      for (const field of kernels[opcode].fields) {
-        if (field.kind === 'int' || field.kind === 'real') instruction.numbers[field.name] = words[word];
-        else if (field.kind === 'ints')
-          instruction.numbers[field.name] = Array.from(words.subarray(word, word + field.words));
-        else instruction.buffers.push({ name: field.name, kind: field.kind, slot: words[word], word });
-        word += field.words;
+      for (const { kind, name, words: fixed } of kernels[opcode].fields) {
+        const count = fixed || words[at++];
+        if (kind === 'int' || kind === 'real') instruction.numbers[name] = words[at];
+        else if (kind === 'ints' || kind === 'counts')
+          instruction.numbers[name] = Array.from(words.subarray(at, at + count));
+        else for (let i = at; i < at + count; i++) instruction.buffers.push({ name, kind, slot: words[i], word: i });
+        at += count;
       }
-      at += wordsOf[opcode];
     }
+    instruction.end = at;
     yield instruction;
   }
 }

@@ -27,6 +27,13 @@ function stateOf(device: Device): Variable {
   return state;
 }
 
+/** The key and counter of a device's random numbers, i32 [4]: saved and assigned again, the numbers go on from there. */
+export function randomState(device?: string): Variable {
+  const owner = deviceNamed(device);
+  seeded.add(owner.name);
+  return stateOf(owner);
+}
+
 /** Restarts the random numbers of every device. */
 export function manualSeed(seed: number): void {
   if (!Number.isSafeInteger(seed)) throw new RangeError(`manualSeed: a whole number is wanted, got ${seed}`);

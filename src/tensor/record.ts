@@ -48,13 +48,16 @@ export function empty(shape: Shape, dtype: DType = 'f32', device: Device = devic
   return new Tensor(new Storage(device, dtype, sizeOf(shape)), shape);
 }
 
+/** What fills one buffer field: a tensor, nothing (OPT), or the tensors of a list. */
+export type Buffers = Tensor | undefined | readonly Tensor[];
+
 /** Appends one instruction over existing buffers, in the field order of the def line. */
-export function emit(kernel: string, buffers: readonly (Tensor | undefined)[], params: Params = {}): void {
+export function emit(kernel: string, buffers: readonly Buffers[], params: Params = {}): void {
   const opcode = opcodes.get(kernel);
   if (opcode === undefined) throw new DeviceError(`there is no kernel '${kernel}'`);
-  const device = buffers.find((b) => b !== undefined)?.owner;
+  const device = buffers.flat().find((b) => b !== undefined)?.owner;
   if (!device) throw new DeviceError(`${kernel}: no buffers`);
-  const slots = buffers.map((buffer) => {
+  const slotOf = (buffer: Tensor | undefined): number => {
     if (!buffer) return -1;
     const { storage } = buffer;
     if (storage.device !== device) {
@@ -64,15 +67,16 @@ export function emit(kernel: string, buffers: readonly (Tensor | undefined)[], p
     }
     if (outside && !storage.captured) outside.add(storage);
     return storage.slot;
-  });
+  };
+  const slots = buffers.map((buffer) => (Array.isArray(buffer) ? buffer.map(slotOf) : slotOf(buffer as Tensor)));
   device.program.kernel(opcode, slots, params);
-  let last = slots[0];
+  let last = -1;
   let next = 0;
-  for (const field of kernels[opcode].fields) {
-    if (field.words !== 1 || field.kind === 'int' || field.kind === 'real' || field.kind === 'ints') continue;
-    const buffer = buffers[next];
-    if (field.kind === 'inout' && buffer) buffer.version++;
-    if (field.kind === 'out' || field.kind === 'inout') last = slots[next];
+  for (const { kind } of kernels[opcode].fields) {
+    if (kind === 'int' || kind === 'real' || kind === 'ints' || kind === 'counts') continue;
+    const list = [buffers[next]].flat();
+    if (kind === 'inout' || kind === 'inouts') for (const buffer of list) if (buffer) buffer.version++;
+    if (kind !== 'in' && kind !== 'opt' && kind !== 'ins') last = [slots[next]].flat()[0] ?? last;
     next++;
   }
   device.recorded(last);

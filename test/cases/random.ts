@@ -36,13 +36,16 @@ const cases: Case = {
       state[2] = Number(counter & 0xffffffffn) | 0;
       state[3] = Number((counter >> 32n) & 0xffffffffn) | 0;
     },
-    adam({ parameter, m, v, gradient, step, lr }, { size, beta1, beta2, eps, weight_decay }) {
-      for (let i = 0; i < size; i++) {
-        const d = gradient[i] + weight_decay * parameter[i];
-        m[i] = beta1 * m[i] + (1 - beta1) * d;
-        v[i] = beta2 * v[i] + (1 - beta2) * d * d;
-        const corrected = Math.sqrt(v[i] / (1 - beta2 ** step[0])) + eps;
-        parameter[i] -= (lr[0] * (m[i] / (1 - beta1 ** step[0]))) / corrected;
+    adam({ step, lr }, { beta1, beta2, eps, weight_decay }, { sizes }, lists) {
+      for (const [k, size] of sizes.entries()) {
+        const [parameter, m, v, gradient] = [lists.parameter[k], lists.m[k], lists.v[k], lists.gradient[k]];
+        for (let i = 0; i < size; i++) {
+          const d = gradient[i] + weight_decay * parameter[i];
+          m[i] = beta1 * m[i] + (1 - beta1) * d;
+          v[i] = beta2 * v[i] + (1 - beta2) * d * d;
+          const corrected = Math.sqrt(v[i] / (1 - beta2 ** step[0])) + eps;
+          parameter[i] -= (lr[0] * (m[i] / (1 - beta1 ** step[0]))) / corrected;
+        }
       }
     },
   },

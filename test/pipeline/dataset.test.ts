@@ -105,6 +105,13 @@ describe('synthPie', () => {
     const other = synthPie({ identities: 2, expressions: 1, size: 96, seed: 3, fitError: 0 });
     other.pair(40);
     expect(hash(again.pair(20))).toBe(hash(other.pair(19 * PER_LIGHT + 20)));
+    const few = synthPie({ identities: 2, expressions: 2, illuminations: 3, viewpoints: 4, size: 96, seed: 3 });
+    expect(few.length).toBe(2 * 2 * 3 * 4);
+    const kinds = Array.from({ length: few.length }, (_, i) => few.meta?.(i) ?? few.pair(i).meta);
+    const scenes = new Set(kinds.map((m) => `${m.subject} ${m.expression} ${m.illumination}`));
+    expect(scenes.size).toBe(2 * 2 * 3);
+    expect(new Set(kinds.map((m) => `${m.subject} ${m.expression} ${m.illumination} ${m.yaw}`)).size).toBe(few.length);
+    expect(new Set(kinds.map((m) => Math.round(m.yaw / 15))).size).toBeGreaterThan(6);
     const strangers = synthPie({ identities: 1, size: 96, seed: 4, fitError: 0 });
     expect(Buffer.compare(strangers.pair(PER_LIGHT + 6).complete, frontal.complete)).not.toBe(0);
   });

@@ -12,6 +12,8 @@ import { drawMesh, type Framing, frame, posed } from '../render.js';
 import { surfaceOf, uvTableOf } from '../synthesise.js';
 import { unwrap } from '../unwrap.js';
 
+export { Recent, seedOf } from './recent.js';
+
 /** Which of the source's pairs it is. */
 export interface PairMeta {
   subject: number;
@@ -140,35 +142,6 @@ export function target(texture: Float32Array, footprint: Uint8Array): Uint8Array
   const out = Uint8ClampedArray.from(texture);
   for (let p = 0; p < footprint.length; p++) if (!footprint[p]) out.fill(0, 3 * p, 3 * p + 3);
   return new Uint8Array(out.buffer);
-}
-
-/** One seed from several integers. */
-export function seedOf(...parts: readonly number[]): number {
-  let h = 0x811c9dc5;
-  for (const part of parts) {
-    h = Math.imul(h ^ part, 0x85ebca6b);
-    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-    h ^= h >>> 16;
-  }
-  return h >>> 0;
-}
-
-/** Keeps what was made last; `keep` entries. */
-export class Recent<T> {
-  private readonly entries = new Map<string, T>();
-
-  constructor(private readonly keep: number) {}
-
-  get(key: string, make: () => T): T {
-    const found = this.entries.get(key) ?? make();
-    this.entries.delete(key);
-    this.entries.set(key, found);
-    for (const oldest of this.entries.keys()) {
-      if (this.entries.size <= this.keep) break;
-      this.entries.delete(oldest);
-    }
-    return found;
-  }
 }
 
 /** Refuses a number that is no pair of the source. */

@@ -1,15 +1,15 @@
-// Pairs on disk: a folder of safetensors files and a manifest. Contract: shard k holds pairs k * shardSize onwards of its
-// source and is complete or absent; its metadata carries a digest of its numbers, so damage is found and costs that shard
-// only; targets that neighbouring pairs share are stored once.
-import { createHash } from 'node:crypto';
+// Pairs on disk: a folder of shards (shard-file.ts) and a manifest. Contract: shard k holds what items k * shardSize onwards of its source gave and is
+// complete or absent; damage costs that shard only.
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
 import { readBytes, writeAtomicallySync } from '../../formats/files.js';
 import type { HostArray } from '../../formats/host-array.js';
-import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../../formats/safetensors.js';
 import type { Pair, PairMeta, PairSource } from './pairs.js';
 import { Recent } from './pairs.js';
+import { type Dropped, readShard, type ShardState, shardState, writeShard } from './shard-file.js';
+
+export type { Dropped } from './shard-file.js';
 
 export const MANIFEST = 'manifest.json';
 
@@ -19,9 +19,14 @@ export interface Manifest {
   /** What the pairs were made from: `PairSource.config`. */
   config: PairSource['config'];
   size: number;
+  /** Pairs that are stored. */
   pairs: number;
+  /** What the source counts, pairs or groups of photos, and how many of them a file has. */
+  items: number;
   shardSize: number;
   shards: { file: string; first: number; count: number }[];
+  /** What could not be used, and why. */
+  dropped: Dropped[];
   /** False while shards are being written. */
   complete: boolean;
 }
@@ -29,8 +34,8 @@ export interface Manifest {
 export interface WriteOptions {
   /** Pairs per file. */
   shardSize?: number;
-  /** Called after each shard; `kept` where it was there already. */
-  onShard?: (done: { file: string; count: number; kept: boolean }) => void;
+  /** Called after each shard, `count` items that gave `pairs`; `kept` where it was there already. */
+  onShard?: (done: { file: string; count: number; pairs: number; kept: boolean }) => void;
 }
 
 export interface WriteReport {
@@ -40,116 +45,116 @@ export interface WriteReport {
   kept: number;
 }
 
+/** What is about to be written. */
+export type ShardPlan = Pick<PairSource, 'size' | 'footprint' | 'config'> & { items: number };
+
+/** A folder of shards while it is being filled. Its manifest is rewritten after each shard. */
+export class ShardFolder {
+  /** Names of the files, and the items of each. */
+  readonly places: readonly { file: string; first: number; count: number }[];
+  private readonly states = new Map<number, ShardState>();
+
+  /** Throws FormatError where the folder holds pairs of another config, or cannot be written. */
+  constructor(
+    private readonly folder: string,
+    private readonly plan: ShardPlan,
+    private readonly shardSize: number,
+  ) {
+    if (!Number.isInteger(shardSize) || shardSize < 1) {
+      throw new RangeError(`writeShards: shardSize must be a whole number of at least 1, got ${shardSize}`);
+    }
+    mkdirSync(folder, { recursive: true });
+    this.places = Array.from({ length: Math.ceil(plan.items / shardSize) }, (_, k) => ({
+      file: path.join(folder, `shard-${String(k).padStart(5, '0')}.safetensors`),
+      first: k * shardSize,
+      count: Math.min(shardSize, plan.items - k * shardSize),
+    }));
+    const file = path.join(folder, MANIFEST);
+    if (existsSync(file)) {
+      const { config, size, items, pairs, shardSize: before } = readManifest(folder);
+      const [found, wanted] = [
+        { config, size, items: items ?? pairs, shardSize: before },
+        { config: plan.config, size: plan.size, items: plan.items, shardSize },
+      ];
+      if (JSON.stringify(found) !== JSON.stringify(wanted)) {
+        throw new FormatError(file, 'config', 'the folder holds other pairs; give an empty one, or the same settings');
+      }
+    }
+    this.save(false);
+  }
+
+  /** Whether shard k is there whole from an earlier run; it then counts as done. */
+  keep(k: number): boolean {
+    const { file } = this.places[k];
+    if (!existsSync(file)) return false;
+    return problemOf(() => this.states.set(k, shardState(file, this.plan.size))) === undefined;
+  }
+
+  done(k: number, state: ShardState): void {
+    this.states.set(k, state);
+    this.save(false);
+  }
+
+  /** Pairs that shard k, when done, holds. */
+  pairsOf(k: number): number {
+    return this.states.get(k)?.count ?? 0;
+  }
+
+  save(complete: boolean): Manifest {
+    const { config, size, items } = this.plan;
+    const shards: Manifest['shards'] = [];
+    const dropped: Dropped[] = [];
+    let pairs = 0;
+    for (const [k, place] of this.places.entries()) {
+      const state = this.states.get(k);
+      if (!state) continue;
+      shards.push({ file: path.basename(place.file), first: pairs, count: state.count });
+      dropped.push(...state.dropped);
+      pairs += state.count;
+    }
+    const { shardSize } = this;
+    const about = { config, size, pairs, items, shardSize, shards, dropped, complete };
+    const manifest: Manifest = { format: 'rescunet-pairs', version: 1, ...about };
+    writeAtomicallySync(path.join(this.folder, MANIFEST), Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`));
+    return manifest;
+  }
+}
+
+/** Whether an error is about one pair or photo, so that it costs only itself. */
+export const isAboutItem = (error: unknown): error is Error =>
+  error instanceof Error && ['FormatError', 'FitError', 'NoFaceError'].includes(error.name);
+
 /**
- * Writes all pairs of a source into a folder (made where missing). A run that was killed is taken up where it stopped: whole shards of the same
- * config are kept, damaged ones made again. Throws FormatError where the folder holds pairs of another config, or cannot be written.
+ * Writes all pairs of a source into a folder (made where missing), in this process; `prepareShards` does it in several. A run that was killed is
+ * taken up where it stopped: whole shards of the same config are kept, damaged ones made again. A pair that cannot be made (FormatError, FitError,
+ * NoFaceError) is left out and listed in the manifest. Throws FormatError where the folder holds pairs of another config, or cannot be written.
  */
 export function writeShards(
   source: PairSource,
   folder: string,
   { shardSize = 285, onShard }: WriteOptions = {},
 ): WriteReport {
-  if (!Number.isInteger(shardSize) || shardSize < 1) {
-    throw new RangeError(`writeShards: shardSize must be a whole number of at least 1, got ${shardSize}`);
-  }
-  mkdirSync(folder, { recursive: true });
-  const file = path.join(folder, MANIFEST);
-  const shards = Array.from({ length: Math.ceil(source.length / shardSize) }, (_, k) => ({
-    file: `shard-${String(k).padStart(5, '0')}.safetensors`,
-    first: k * shardSize,
-    count: Math.min(shardSize, source.length - k * shardSize),
-  }));
-  const { config, size, length: pairs } = source;
-  const manifest: Manifest = {
-    format: 'rescunet-pairs',
-    version: 1,
-    config,
-    size,
-    pairs,
-    shardSize,
-    shards,
-    complete: false,
-  };
-  if (existsSync(file)) {
-    const { complete: _, ...found } = readManifest(folder);
-    const { complete: __, ...wanted } = manifest;
-    if (JSON.stringify(found) !== JSON.stringify(wanted)) {
-      throw new FormatError(file, 'config', 'the folder holds other pairs; give an empty one, or the same settings');
-    }
-  }
-  const save = () => writeAtomicallySync(file, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`));
-  save();
+  const run = new ShardFolder(folder, { ...source, items: source.length }, shardSize);
   let written = 0;
-  for (const { file: name, first, count } of shards) {
-    const target = path.join(folder, name);
-    const kept = existsSync(target) && problemOf(() => readShard(target, size, count)) === undefined;
+  for (const [k, { file, first, count }] of run.places.entries()) {
+    const kept = run.keep(k);
     if (!kept) {
-      writeShard(target, source, first, count);
+      const pairs: Pair[] = [];
+      const dropped: Dropped[] = [];
+      for (let item = first; item < first + count; item++) {
+        try {
+          pairs.push(source.pair(item));
+        } catch (error) {
+          if (!isAboutItem(error)) throw error;
+          dropped.push({ item, reason: error.message });
+        }
+      }
+      run.done(k, writeShard(file, source, pairs, dropped));
       written++;
     }
-    onShard?.({ file: name, count, kept });
+    onShard?.({ file: path.basename(file), count, pairs: run.pairsOf(k), kept });
   }
-  manifest.complete = true;
-  save();
-  return { manifest, written, kept: shards.length - written };
-}
-
-function writeShard(file: string, source: PairSource, first: number, count: number): void {
-  const { size } = source;
-  const plane = size * size;
-  const incomplete = new Uint8Array(count * plane * 3);
-  const mask = new Uint8Array(count * plane);
-  const target = new Int32Array(count);
-  const view = new Float32Array(count * 2);
-  const numbers = new Int32Array(count * 4);
-  const targets: Uint8Array[] = [];
-  for (let i = 0; i < count; i++) {
-    const { meta, ...pair } = source.pair(first + i);
-    incomplete.set(pair.incomplete, i * plane * 3);
-    mask.set(pair.mask, i * plane);
-    const last = targets.at(-1);
-    if (!last || (last !== pair.complete && Buffer.compare(last, pair.complete) !== 0)) targets.push(pair.complete);
-    target[i] = targets.length - 1;
-    view.set([meta.yaw, meta.pitch], 2 * i);
-    numbers.set([meta.subject, meta.illumination, meta.expression, meta.seed | 0], 4 * i);
-  }
-  const complete = new Uint8Array(targets.length * plane * 3);
-  for (const [k, map] of targets.entries()) complete.set(map, k * plane * 3);
-  const arrays: Record<string, HostArray> = {
-    incomplete: { dtype: 'u8', shape: [count, size, size, 3], data: incomplete },
-    complete: { dtype: 'u8', shape: [targets.length, size, size, 3], data: complete },
-    mask: { dtype: 'u8', shape: [count, size, size], data: mask },
-    footprint: { dtype: 'u8', shape: [size, size], data: source.footprint },
-    target: { dtype: 'i32', shape: [count], data: target },
-    view: { dtype: 'f32', shape: [count, 2], data: view },
-    numbers: { dtype: 'i32', shape: [count, 4], data: numbers },
-  };
-  writeSafetensors(file, arrays, { format: 'rescunet-pairs', sha256: digest(arrays) });
-}
-
-const NAMES = ['incomplete', 'complete', 'mask', 'footprint', 'target', 'view', 'numbers'] as const;
-
-function digest(arrays: Record<string, HostArray>): string {
-  const hash = createHash('sha256');
-  for (const name of NAMES) {
-    const { shape, data } = arrays[name];
-    hash.update(`${name} ${shape.join()} `).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  }
-  return hash.digest('hex');
-}
-
-/** The tensors of a shard. Throws FormatError where it is missing, damaged, or not of `count` pairs of `size`. */
-function readShard(file: string, size: number, count: number): Record<string, HostArray> {
-  const arrays = readSafetensors(file);
-  const missing = NAMES.find((name) => !(name in arrays));
-  if (missing) throw new FormatError(file, `tensor '${missing}'`, 'is not there');
-  if (arrays.incomplete.shape.join() !== `${count},${size},${size},3`) {
-    throw new FormatError(file, `tensor 'incomplete'`, `wanted [${count},${size},${size},3]`);
-  }
-  if (digest(arrays) !== readSafetensorsMetadata(file).sha256) {
-    throw new FormatError(file, 'sha256', 'the numbers are not those that were written');
-  }
-  return arrays;
+  return { manifest: run.save(true), written, kept: run.places.length - written };
 }
 
 function problemOf(work: () => unknown): string | undefined {

@@ -58,6 +58,10 @@ export interface SynthPieOptions extends ObserveOptions {
   firstIdentity?: number;
   /** How many of EXPRESSIONS, neutral first. */
   expressions?: number;
+  /** How many of the 19 illuminations each expression of a person is seen in, drawn for each. */
+  illuminations?: number;
+  /** How many of the 15 viewpoints each of these is seen from, drawn for each. */
+  viewpoints?: number;
   /** Side of the maps in pixels. */
   size?: number;
   seed?: number;
@@ -88,13 +92,16 @@ interface Moved {
 const PAINTED = 256;
 
 /**
- * identities x expressions x 19 illuminations x 15 viewpoints; the viewpoint varies fastest. Throws RangeError for options out of range.
+ * identities x expressions x 19 illuminations x 15 viewpoints, or fewer of the last two; the viewpoint varies fastest. Throws
+ * RangeError for options out of range.
  */
 export function synthPie(options: SynthPieOptions): PairSource {
   const {
     identities,
     firstIdentity = 0,
     expressions = 3,
+    illuminations = ILLUMINATIONS,
+    viewpoints = VIEWPOINTS.length,
     size = 128,
     seed = 1,
     fitError = 1,
@@ -108,6 +115,8 @@ export function synthPie(options: SynthPieOptions): PairSource {
   within('identities', identities, 1, 1e6);
   within('firstIdentity', firstIdentity, 0, 1e6);
   within('expressions', expressions, 1, EXPRESSIONS.length);
+  within('illuminations', illuminations, 1, ILLUMINATIONS);
+  within('viewpoints', viewpoints, 1, VIEWPOINTS.length);
   within('size', size, 32, 1024);
   within('seed', seed, 0, 2 ** 31 - 1);
   const model = loadFaceModel();
@@ -116,7 +125,7 @@ export function synthPie(options: SynthPieOptions): PairSource {
   const map = uvMap(geometry.uv, geometry.triangles, size);
   const factor = Math.ceil(PAINTED / size);
   const subjects = new Recent<Subject>(16);
-  const moved = new Recent<Moved>(16);
+  const moved = new Recent<Moved>(64);
   const scenes = new Recent<{ scene: Scene; complete: Uint8Array }>(4);
   const coefficients = EXPRESSIONS.slice(0, expressions).map(({ units }) => expressionCoefficients(model, units));
 
@@ -158,16 +167,17 @@ export function synthPie(options: SynthPieOptions): PairSource {
       return { scene, complete: target(texture, footprint) };
     });
 
-  const length = identities * expressions * ILLUMINATIONS * VIEWPOINTS.length;
+  const length = identities * expressions * illuminations * viewpoints;
   /** What pair `index` is, and its roll. */
   const viewOf = (index: number): PairMeta & { roll: number } => {
     checkIndex('synthPie', index, length);
-    const view = index % VIEWPOINTS.length;
-    let rest = (index - view) / VIEWPOINTS.length;
-    const illumination = rest % ILLUMINATIONS;
-    rest = (rest - illumination) / ILLUMINATIONS;
-    const expression = rest % expressions;
-    const subject = firstIdentity + (rest - expression) / expressions;
+    const place = Math.floor(index / viewpoints);
+    const scene = Math.floor(place / illuminations);
+    const expression = scene % expressions;
+    const subject = firstIdentity + Math.floor(scene / expressions);
+    const of = [seed, subject, expression];
+    const illumination = drawn(ILLUMINATIONS, illuminations, seedOf(...of, 19))[place % illuminations];
+    const view = drawn(VIEWPOINTS.length, viewpoints, seedOf(...of, illumination, 15))[index % viewpoints];
     // People do not hold still: a few degrees about the camera's nominal angle, the same in every light (our choice).
     const sway = new Random(seedOf(seed, subject, expression, view, 77));
     const yaw = VIEWPOINTS[view].yaw + 2 * sway.truncated(2);
@@ -187,7 +197,18 @@ export function synthPie(options: SynthPieOptions): PairSource {
     length,
     size,
     footprint,
-    config: { kind: 'synth-pie', identities, firstIdentity, expressions, size, seed, fitError, photoScale },
+    config: {
+      kind: 'synth-pie',
+      identities,
+      firstIdentity,
+      expressions,
+      illuminations,
+      viewpoints,
+      size,
+      seed,
+      fitError,
+      photoScale,
+    },
     pair(index): Pair {
       const { roll, ...meta } = viewOf(index);
       const { scene, complete } = sceneAt(meta.subject, meta.expression, meta.illumination);
@@ -199,6 +220,18 @@ export function synthPie(options: SynthPieOptions): PairSource {
       return meta;
     },
   };
+}
+
+/** `count` of the numbers below `total`, in order; all of them, or drawn from the seed. */
+function drawn(total: number, count: number, seed: number): number[] {
+  const numbers = Array.from({ length: total }, (_, i) => i);
+  if (count === total) return numbers;
+  const random = new Random(seed);
+  for (let i = 0; i < count; i++) {
+    const j = i + random.below(total - i);
+    [numbers[i], numbers[j]] = [numbers[j], numbers[i]];
+  }
+  return numbers.slice(0, count).sort((a, b) => a - b);
 }
 
 /** Room light alone, brighter as a longer exposure makes it, or with one flash. */

@@ -96,7 +96,7 @@ export async function textureSet(
   }
   if (people.length === 0) throw new FormatError(folder, 'textures', `none can be read (${skipped[0] ?? 'no ids'})`);
   const footprint = surfaceShown(shown, uvTableOf(model, size).footprint, size);
-  const made = new Recent<ReturnType<typeof sceneFor>>(4);
+  const made = new Recent<ReturnType<typeof sceneFor>>(Math.max(4, Math.floor(KEPT / (size * size))));
   const sceneFor = ({ alpha, beta, pixels }: Person) => {
     const texture = resample(pixels, shown, size);
     return { scene: sceneOf(model, { alpha, beta, texture, size }), complete: target(texture, footprint) };
@@ -162,6 +162,9 @@ function checkLayout(file: string, { data, width, height }: Pixels, model: Morph
     );
   }
 }
+
+/** Pixels of textures that are kept, since a shuffled run comes back to all of them: 256 people at 256 x 256 (0.3 GB). */
+const KEPT = 1 << 24;
 
 /** Textures may leave out a part of the mesh (the Basel model's sides, 9 %); another model's layout shares two thirds. */
 const SAME_LAYOUT = 0.85;
