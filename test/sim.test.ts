@@ -18,19 +18,39 @@ import { draw, evaluate, randomFrom, seedOf } from './samples.js';
 
 const emulated = addon.devices().includes('sim');
 
-/** The emulation once more, its threads taking turns in another order. */
-function simInOrder(order: string): string {
-  const name = `sim ${order}`;
-  process.env.RESCUNET_SIM_ORDER = order;
-  registerDevice(name, new AddonBackend('sim'));
-  delete process.env.RESCUNET_SIM_ORDER;
+/** The device once more, opened with environment variables set. */
+function opened(device: string, variables: Record<string, string>): string {
+  const name = [device, ...Object.values(variables)].join(' ');
+  Object.assign(process.env, variables);
+  registerDevice(name, new AddonBackend(device));
+  for (const variable of Object.keys(variables)) delete process.env[variable];
   return name;
 }
+const ORDERS = ['ascending', 'descending', 'random'];
+const inOrders = (variables: Record<string, string> = {}): string[] =>
+  ORDERS.map((order) => opened('sim', { ...variables, RESCUNET_SIM_ORDER: order }));
 
-const tested = [
-  ...(emulated ? ['ascending', 'descending', 'random'].map(simInOrder) : []),
-  ...devices().filter((name) => name === 'cuda'),
-];
+const tested = [...(emulated ? inOrders() : []), ...devices().filter((name) => name === 'cuda')];
+
+type Evaluated = ReturnType<typeof evaluate>;
+type Numbers = Record<string, TypedArray>;
+
+/** The output and the gradients as numbers; not dataSync, so that the test runner's own messages get through. */
+async function read({ y, gradients }: Evaluated): Promise<Numbers> {
+  const numbers: Numbers = { output: await y.data() };
+  for (const [name, dx] of Object.entries(gradients)) numbers[`gradient of ${name}`] = await dx.data();
+  return numbers;
+}
+
+/** Every result is close to the reference, and they are equal to the bit. */
+function expectAgreement(results: Numbers[], expected: Evaluated, tolerance: number): void {
+  for (const actual of results) {
+    expectClose(actual.output, expected.y.dataSync(), tolerance, 'output');
+    for (const [name, dx] of Object.entries(expected.gradients))
+      expectClose(actual[`gradient of ${name}`], dx.dataSync(), tolerance, `gradient of ${name}`);
+    expect(actual).toEqual(results[0]);
+  }
+}
 
 describe.skipIf(tested.length === 0)('CUDA kernels', () => {
   describe.each(Object.entries(cases))('%s', (stem, { samples }) => {
@@ -39,22 +59,35 @@ describe.skipIf(tested.length === 0)('CUDA kernels', () => {
         const seed = seedOf(`${stem} ${sample.name}`);
         const values = draw(sample, randomFrom(seed));
         const expected = evaluate(sample, values, 'reference', seed + 1);
-        const tolerance = sample.tolerance ?? 1e-5;
         const results = [];
-        for (const device of tested) {
-          const { y, gradients } = evaluate(sample, values, device, seed + 1);
-          const read: Record<string, TypedArray> = { output: await y.data() };
-          for (const [name, dx] of Object.entries(gradients)) read[`gradient of ${name}`] = await dx.data();
-          results.push(read);
-        }
-        for (const actual of results) {
-          expectClose(actual.output, expected.y.dataSync(), tolerance, 'output');
-          for (const [name, dx] of Object.entries(expected.gradients))
-            expectClose(actual[`gradient of ${name}`], dx.dataSync(), tolerance, `gradient of ${name}`);
-        }
-        for (const other of results) expect(other).toEqual(results[0]);
+        for (const device of tested) results.push(await read(evaluate(sample, values, device, seed + 1)));
+        expectAgreement(results, expected, sample.tolerance ?? 1e-5);
       });
     }
+  });
+
+  // Rounded operands: of the largest magnitude, for an output and for gradients that pass through two products.
+  describe.each([
+    ['tf32', '80', 2e-3],
+    ['tf32', '90', 2e-3],
+    ['bf16', '80', 1.5e-2],
+  ] as const)('tensor cores, %s, sm_%s', (precision, architecture, tolerance) => {
+    const RESCUNET_PRECISION = precision;
+    const cards = addon.devices().includes('cuda') ? [opened('cuda', { RESCUNET_PRECISION })] : [];
+    const devices = emulated
+      ? [...cards, ...inOrders({ RESCUNET_PRECISION, RESCUNET_SIM_ARCHITECTURE: architecture })]
+      : cards;
+    // Only convolutions have a path of their own on sm_90.
+    for (const stem of architecture === '90' ? ['conv2d'] : ['matmul', 'conv2d'])
+      for (const sample of cases[stem].samples.filter(({ name }) => !name.startsWith('Winograd')))
+        it(`${stem}, ${sample.name}`, async () => {
+          const seed = seedOf(`${stem} ${sample.name}`);
+          const values = draw(sample, randomFrom(seed));
+          const expected = evaluate(sample, values, 'reference', seed + 1);
+          const results = [];
+          for (const device of devices) results.push(await read(evaluate(sample, values, device, seed + 1)));
+          expectAgreement(results, expected, tolerance);
+        });
   });
 
   it.each(tested)('%s: an index outside its axis is named, and only what depends on it fails', async (device) => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const SOUND = ['mirror', 'pipeline', 'warp', 'product'];
+const SOUND = ['mirror', 'pipeline', 'warp', 'product', 'tiles'];
 const WRONG = [
   'mirror-without-first-barrier',
   'mirror-without-last-barrier',
@@ -15,6 +15,8 @@ const WRONG = [
   'pipeline-released-early',
   'warp-without-barrier',
   'product-without-barrier',
+  'tiles-without-wait-for-products',
+  'tiles-released-early',
 ];
 const REFUSED: Record<string, RegExp> = {
   'half-a-barrier':
@@ -30,7 +32,7 @@ describe.skipIf(process.arch !== 'x64')('the emulation of CUDA', () => {
 
   beforeAll(() => {
     const program = join(folder, 'sim_test');
-    const sources = ['native/cuda/sim_test.cc', 'native/cuda/sim.cc'];
+    const sources = ['native/cuda/sim_test.cc', 'native/cuda/sim.cc', 'native/cuda/sim_hopper.cc'];
     execFileSync(process.env.CXX ?? 'c++', ['-std=c++20', '-O1', ...sources, '-o', program]);
     for (const line of execFileSync(program, { encoding: 'utf8' }).trim().split('\n')) {
       const [, name, outcome] = /^(\S+) \S+ (.*)$/.exec(line) ?? [];

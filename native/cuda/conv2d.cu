@@ -1,6 +1,7 @@
 // Convolution and its input gradient as products of gathered rows (product.h), without im2col. The input gradient of a strided
 // convolution falls into one dense problem per parity of the position.
 #include <numeric>
+#include "convolve.h"
 #include "depthwise.h"
 #include "product.h"
 
@@ -39,6 +40,8 @@ void input_parity(const conv2d_input_args& p, int64_t group, int64_t qy, int64_t
 void conv2d(const conv2d_args& p, Queue& queue) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, depth = p.kh * p.kw * icg;
   if (icg == 1 && ocg == 1) return depthwise(p, queue);
+  if (p.groups == 1 && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, p.kh, p.kw, p.sh, p.sw, p.ph, p.pw, p.dh, p.dw}, queue))
+    return;
   for (int64_t group = 0; group < p.groups; group++) {
     const Gathered a{p.x + group * icg, int(p.ih), int(p.iw), int(p.ic), {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)},
                      Divisor(p.ow), Divisor(p.oh), Divisor(icg), Divisor(p.kw)};

@@ -83,6 +83,7 @@ class CudaBackend : public Backend, cuda::Queue {
     if (properties.major < 8)
       throw std::runtime_error(std::string("cuda: ") + properties.name + " is of compute capability " + std::to_string(properties.major) + "." +
                                std::to_string(properties.minor) + ", the kernels need 8.0; use the device 'cpu'");
+    architecture = properties.major == 9 ? 90 : 80;
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     check(cudaDeviceGetDefaultMemPool(&pool_, card_));
     uint64_t keep = UINT64_MAX;  // released memory stays with the pool

@@ -11,7 +11,7 @@ int cuda_device_count();
 std::unique_ptr<Backend> make_cuda_backend(int card);
 #endif
 #ifdef RESCUNET_SIM
-/// RESCUNET_SIM_ORDER=ascending|descending|random: how threads take turns (sim.h).
+/// RESCUNET_SIM_ORDER=ascending|descending|random: how threads take turns (sim.h). RESCUNET_SIM_ARCHITECTURE=80|90: what is emulated.
 std::unique_ptr<Backend> make_sim_backend();
 #endif
 

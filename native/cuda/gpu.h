@@ -43,6 +43,7 @@ class Queue {
 
   gpuStream_t stream = {};
   Precision precision = Precision::f32;
+  int architecture = 80;  // 90: the instructions of sm_90a are there
 };
 
 struct Launch {

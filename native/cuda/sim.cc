@@ -98,6 +98,7 @@ struct Multiprocessor {
   void* outside = nullptr;  // stack pointer of launch()
   std::string failure;
   uint32_t seed = 1;
+  uint64_t blocks = 0;  // so far
 
   uint32_t random() {
     seed = seed * 1664525 + 1013904223;
@@ -174,6 +175,8 @@ void run_another() {
   switch_to(&m.fibers[from].stack_pointer, m.fibers[to].stack_pointer, m.stacks + to * kStack, kStack);
 }
 
+}  // namespace
+
 void wait_here(const char* what, Site site) {
   Multiprocessor& m = machine();
   Fiber& f = m.self();
@@ -186,6 +189,8 @@ void wake(unsigned thread) {
   machine().fibers[thread].state = State::runnable;
   machine().runnable.insert(thread);
 }
+
+namespace {
 
 void thread_main() {
 #if defined(__SANITIZE_ADDRESS__)
@@ -209,6 +214,7 @@ void run_block() {
   Multiprocessor& m = machine();
   const dim3 size = here.block_size;
   const unsigned count = size.x * size.y * size.z;
+  m.blocks++;
   m.fibers.clear(), m.fibers.resize(count);
   m.runnable = {};
   m.living = count;
@@ -328,6 +334,7 @@ void* shared(size_t bytes, size_t alignment, Site site) {
 }
 
 void* dynamic_shared() { return machine().memory; }
+uint64_t block_number() { return machine().blocks; }
 uint32_t address_of(const void* p) { return uint32_t(static_cast<const unsigned char*>(p) - machine().memory); }
 
 void* at_address(uint32_t address, unsigned bytes, unsigned alignment, Site site) {
@@ -338,10 +345,14 @@ void* at_address(uint32_t address, unsigned bytes, unsigned alignment, Site site
 
 // ---- effects that wait --------------------------------------------------------------------------------------------------
 
-void later(std::function<void()> effect) {
+bool hasten() {
   Multiprocessor& m = machine();
-  if (m.settings.order == Order::descending || (m.settings.order == Order::random && (m.random() & 1))) effect();
-  else m.self().open.push_back(std::move(effect));
+  return m.settings.order == Order::descending || (m.settings.order == Order::random && (m.random() & 1));
+}
+
+void later(std::function<void()> effect) {
+  if (hasten()) effect();
+  else machine().self().open.push_back(std::move(effect));
 }
 
 void close_group() {

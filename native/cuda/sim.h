@@ -70,6 +70,13 @@ void* dynamic_shared();
 uint32_t address_of(const void* p);
 void* at_address(uint32_t address, unsigned bytes, unsigned alignment, Site site);
 
+/// For what is waited for in other ways (sim_hopper.cc): the thread stops here until another wakes it.
+void wait_here(const char* what, Site site);
+void wake(unsigned thread);
+/// Whether the next effect lands at once. And a number that no two blocks share.
+bool hasten();
+uint64_t block_number();
+
 /// An effect of the calling thread that lands when it waits for its group, or at once.
 void later(std::function<void()> effect);
 void close_group();

@@ -19,6 +19,8 @@ class SimBackend : public Backend, cuda::Queue {
     if (order && !std::strcmp(order, "descending")) settings_.order = sim::Order::descending;
     else if (order && !std::strcmp(order, "random")) settings_.order = sim::Order::random;
     else if (order && std::strcmp(order, "ascending")) throw std::runtime_error(std::string("RESCUNET_SIM_ORDER: ascending, descending or random, got '") + order + "'");
+    const char* wish = std::getenv("RESCUNET_SIM_ARCHITECTURE");
+    if (wish) architecture = std::atoi(wish);
     precision = cuda::wanted_precision();
     stream = &settings_;
   }

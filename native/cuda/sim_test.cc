@@ -4,6 +4,7 @@
 #include <exception>
 #include <vector>
 #include "gpu.h"
+#include "sim_hopper.h"
 
 namespace rescunet::cuda {
 namespace {
@@ -96,6 +97,44 @@ template <bool kWarpBarrier> __global__ void product(const float* x, float* y) {
   for (int i = 0; i < 4; i++) y[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = c[i];
 }
 
+// Eight tiles, two stages, by the tensor memory accelerator: each is multiplied with itself by the warpgroup.
+template <bool kWaitForProduct, bool kReleaseLate> __global__ void tiles(const float* x, float* y) {
+  const uint32_t base = shared_address(dynamic_shared<char>()), full = base + 2 * 8192, empty = full + 16;
+  const TensorMap map = matrix_map(x, 32, 32, 64);
+  if (threadIdx.x == 0)
+    for (int s = 0; s < 2; s++) mbarrier_init(full + 8 * s, 1), mbarrier_init(empty + 8 * s, kBlock);
+  __syncthreads();
+  const auto load = [&](int step) {
+    if (step >= 2) mbarrier_wait(empty + 8 * (step % 2), (step / 2 - 1) & 1);
+    mbarrier_arrive_expecting(full + 8 * (step % 2), 8192);
+    copy_matrix(base + step % 2 * 8192, &map, full + 8 * (step % 2), 0, 4 * step);
+  };
+  float d[32] = {};
+  if (threadIdx.x == 0) load(0);
+  for (int step = 0; step < kSteps; step++) {
+    const uint32_t tile = base + step % 2 * 8192;
+    mbarrier_wait(full + 8 * (step % 2), step / 2 & 1);
+    warpgroup_fence();
+    for (int k = 0; k < 4; k++) warpgroup_multiply_tf32(d, tile_descriptor(tile + k * 32), tile_descriptor(tile + k * 32));
+    warpgroup_commit();
+    if (kReleaseLate && kWaitForProduct) warpgroup_wait<0>();
+    mbarrier_arrive(empty + 8 * (step % 2));
+    if (threadIdx.x == 0 && step + 1 < kSteps) load(step + 1);
+  }
+  if (kWaitForProduct) warpgroup_wait<0>();
+  y[threadIdx.x] = d[0];
+}
+
+std::vector<float> squares(const std::vector<float>& x) {
+  std::vector<float> y(kBlock);
+  for (int step = 0; step < kSteps; step++)
+    for (int i = 0; i < kBlock; i++) {
+      const int row = 4 * step + i / 32 * 16 + i % 32 / 4, column = 4 * step + i % 4 * 2;
+      for (int k = 0; k < 32 && row < 32 && column < 32; k++) y[i] += x[row * 32 + k] * x[column * 32 + k];
+    }
+  return y;
+}
+
 std::vector<float> sums(const std::vector<float>& x, bool warp) {
   std::vector<float> y(kBlock);
   for (int step = 0; step < kSteps; step++)
@@ -120,7 +159,7 @@ template <auto kKernel> void run(const char* name, const std::vector<float>& x, 
     std::vector<float> y(kBlock);
     std::printf("%s %s ", name, orders[order]);
     try {
-      launch<kKernel>(queue, {1, kBlock}, x.data(), y.data());
+      launch<kKernel>(queue, {1, kBlock, 3 * 8192}, x.data(), y.data());
       std::printf("%s\n", y == expected ? "ok" : "wrong");
     } catch (const std::exception& e) {
       std::printf("failed: %s\n", e.what());
@@ -147,6 +186,9 @@ int main() {
   run<mirror_warp<false>>("warp-without-barrier", x, warp);
   run<product<true>>("product", x, products(x));
   run<product<false>>("product-without-barrier", x, products(x));
+  run<tiles<true, true>>("tiles", x, squares(x));
+  run<tiles<false, true>>("tiles-without-wait-for-products", x, squares(x));
+  run<tiles<true, false>>("tiles-released-early", x, squares(x));
   run<half_a_barrier>("half-a-barrier", x, none);
   run<divergent_shuffle>("divergent-shuffle", x, none);
   run<crooked_copy>("crooked-copy", x, none);
