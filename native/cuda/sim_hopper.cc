@@ -57,7 +57,7 @@ void issue(uint32_t bar, int64_t bytes, Effect write, sim::Site site) {
     b.bytes -= bytes;
     b.advance();
   };
-  if (sim::hasten()) effect();
+  if (sim::hasten() || !b.waiting.empty()) effect();  // who waits already would never ask again
   else b.under_way.push_back(std::move(effect));
 }
 
@@ -160,7 +160,8 @@ void warpgroup_multiply_tf32(float (&d)[32], uint64_t a, uint64_t b, sim::Site s
       if (t.a != first.a || t.b != first.b) sim::fail("the threads of a warpgroup name different tiles", {__FILE__, __LINE__});
     }
     Effect effect = [all, first] { multiply_tile(all.d, uint32_t(first.a), uint32_t(first.b)); };
-    if (sim::hasten()) effect();
+    // Products into the same sums keep their order.
+    if (products().groups.empty() && products().open.empty() && sim::hasten()) effect();
     else products().open.push_back(std::move(effect));
   }, site);
 }
