@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 #include "kernels.h"
+#include "profile.h"
 
 namespace rescunet {
 
@@ -70,6 +71,7 @@ class Device {
   std::unique_ptr<Backend> backend_;
   std::vector<Slot> slots_;
   std::unordered_map<int, std::vector<double>> programs_;
+  Profile profile_;
   std::vector<void*> items_;   // of the instruction being run: the buffers of its lists
   std::vector<int> outputs_;   // and the slots that it writes
   uint64_t executed_ = 0;  // kernels so far: the number that a failure reports

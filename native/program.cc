@@ -191,6 +191,7 @@ void Device::execute(const std::vector<double>& list) {
   for (const double* word = list.data(); word < end;) {
     int opcode = static_cast<int>(*word++);
     if (opcode >= 0) {
+      const double* fields = word;
       Reader reader{*this, word, nullptr};
       items_.clear(), outputs_.clear();
       decode(opcode, reader, args);
@@ -200,7 +201,9 @@ void Device::execute(const std::vector<double>& list) {
       for (size_t i = 0; i < outputs_.size() && !reader.fault; i++) reader.fault = slot(outputs_[i]).fault;
       if (!reader.fault) {
         try {
+          const double start = profile_.wanted() ? Profile::now() : 0;
           backend_->run(opcode, &args);
+          if (profile_.wanted()) profile_.add(opcode, fields, Profile::now() - start);
           continue;
         } catch (const std::exception& e) {
           reader.fault = std::make_shared<std::string>(std::string(e.what()) + " (kernel " + kKernels[opcode].name + ", instruction " +

@@ -6,6 +6,7 @@ import { loadSafetensors } from '../src/formats/safetensors.js';
 import { FaceNet } from '../src/models/facenet.js';
 import { IResNet } from '../src/models/iresnet.js';
 import { MobileFaceNet } from '../src/models/mobilefacenet.js';
+import { ResNetRecogniser } from '../src/models/resnet-recogniser.js';
 import type { Module } from '../src/nn/module.js';
 import { readImage } from '../src/pipeline/image.js';
 import { concat, normalize, reshape, type Tensor, tensor, tidy, zeros } from '../src/tensor/index.js';
@@ -146,4 +147,36 @@ describe.skipIf(!data)('CASIA MobileFaceNet', () => {
     const pair = net.embed(tidy(() => concat([crop, crop], { axis: 0 })));
     expectClose(pair.dataSync().slice(256), y, 1e-5, 'second of a batch');
   });
+});
+
+/** Every 64th of the 512 numbers for both images. */
+const NUMPY_RESNET101 = [
+  [-0.4949542, 0.0832015, -0.2715117, 0.0923657, 0.8829504, -0.072474, -1.2010508, -0.3230945],
+  [-0.5090178, 0.0591611, -0.2615454, 0.1017654, 0.8700821, -0.0642178, -1.1817052, -0.3283962],
+];
+
+it('ResNet-101 of bottlenecks: size of the trunk and outputs with weights by formula, worked out in NumPy', () => {
+  const net = new ResNetRecogniser({ initialize: false });
+  expect(net.trunk.parameterCount()).toBe(42_500_160); // torchvision's resnet101 without its classifier
+  expect(net.parameterCount()).toBe(43_550_272);
+  // The order that the weights were numbered in: the stem, the levels, the head.
+  const rank = (name: string) => (name.startsWith('trunk.conv1.') ? 0 : name.startsWith('trunk.bn1.') ? 1 : 2);
+  const shapes: Shapes = tidy(() =>
+    Object.fromEntries(Object.entries(net.stateDict({ to: 'torch' })).map(([name, x]) => [name, [...x.shape]])),
+  );
+  expect(Object.keys(shapes)).toHaveLength(526);
+  const order = Object.keys(shapes).sort((a, b) => rank(a) - rank(b));
+  const state = stateByFormula(Object.fromEntries(order.map((name) => [name, shapes[name]])), 0);
+  net.loadStateDict(state, { from: 'torch' });
+  const y = tidy(() => net.forward(images(112)));
+  expect(y.shape).toEqual([2, 512]);
+  const values = y.dataSync();
+  expectClose(
+    Float32Array.from({ length: 16 }, (_, i) => values[64 * i]),
+    NUMPY_RESNET101.flat(),
+    1e-4,
+    'embeddings',
+  );
+  expect(() => net.forward(zeros([1, 96, 96, 3]))).toThrow(/ResNetRecogniser: x must be \[n,112,112,3\], got/);
+  net.dispose();
 });

@@ -3,6 +3,7 @@
 // rows; where both end depends on the shape alone.
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include "kernels.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -30,9 +31,9 @@ struct Moments {
   int64_t count = 0;
   double mean[kColumns] = {}, m2[kColumns] = {};
 
-  void merge(int64_t n, const double* other_mean, const double* other_m2) {
+  void merge(int64_t n, const double* other_mean, const double* other_m2, int64_t columns) {
     const double share = double(n) / double(count + n), weight = double(count) * share;
-    for (int64_t j = 0; j < kColumns; j++) {
+    for (int64_t j = 0; j < columns; j++) {
       const double delta = other_mean[j] - mean[j];
       mean[j] += delta * share;
       m2[j] += other_m2[j] + delta * delta * weight;
@@ -41,89 +42,222 @@ struct Moments {
   }
 };
 
+// One vector of a row, of which `lanes` exist; Whole: all of them.
+template <bool Whole> static inline Vec get(const float* p, int64_t lanes) {
+  if constexpr (Whole) return load(p);
+  Vec v = {};
+  for (int64_t l = 0; l < lanes; l++) v[l] = p[l];
+  return v;
+}
+
+template <bool Whole> static inline void put(float* p, Vec v, int64_t lanes) {
+  if constexpr (Whole) return store(p, v);
+  for (int64_t l = 0; l < lanes; l++) p[l] = v[l];
+}
+
+// Calls f(first column, integral constant V, Whole, lanes) for groups of V vectors that cover the columns.
+template <int V> struct Width { static constexpr int value = V; };
+template <class F> static inline void over_vectors(int64_t columns, const F& f) {
+  int64_t j = 0;
+  for (; j + 4 * kLanes <= columns; j += 4 * kLanes) f(j, Width<4>(), std::true_type(), int64_t(kLanes));
+  if (j + 2 * kLanes <= columns) f(j, Width<2>(), std::true_type(), int64_t(kLanes)), j += 2 * kLanes;
+  if (j + kLanes <= columns) f(j, Width<1>(), std::true_type(), int64_t(kLanes)), j += kLanes;
+  if (j < columns) f(j, Width<1>(), std::false_type(), columns - j);
+}
+
 // The moments of up to kRows rows: their mean in f32 first, then sums around it, which also correct it.
-static void add_chunk(Moments& all, const float* x, int64_t n, int64_t stride, int64_t columns) {
-  float sum[kColumns] = {}, centre[kColumns] = {}, rest[kColumns] = {}, square[kColumns] = {};
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = 0; j < columns; j++) sum[j] += x[i * stride + j];
-  for (int64_t j = 0; j < columns; j++) centre[j] = sum[j] / float(n);
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = 0; j < columns; j++) {
-      const float d = x[i * stride + j] - centre[j];
-      rest[j] += d, square[j] += d * d;
-    }
+static void add_chunk(Moments& all, const float* x0, int64_t n, int64_t stride, int64_t columns) {
   double mean[kColumns], m2[kColumns];
-  for (int64_t j = 0; j < kColumns; j++) {
-    const double shift = double(rest[j]) / double(n), around = double(square[j]) - double(rest[j]) * shift;
-    mean[j] = double(centre[j]) + shift;
-    m2[j] = around < 0 ? 0 : around;  // NaN passes through
-  }
-  all.merge(n, mean, m2);
+  over_vectors(columns, [&](int64_t j, auto width, auto whole, int64_t lanes) {
+    constexpr int V = decltype(width)::value, R = V == 4 ? 1 : V == 2 ? 2 : 4;  // R rows side by side hide the additions' latency
+    constexpr bool W = decltype(whole)::value;
+    const float* x = x0 + j;
+    Vec sum[R][V] = {}, rest[R][V] = {}, square[R][V] = {}, centre[V];
+    int64_t i = 0;
+    for (; i + R <= n; i += R)
+      for (int r = 0; r < R; r++)
+        for (int v = 0; v < V; v++) sum[r][v] += get<W>(x + (i + r) * stride + v * kLanes, lanes);
+    for (; i < n; i++)
+      for (int v = 0; v < V; v++) sum[0][v] += get<W>(x + i * stride + v * kLanes, lanes);
+    for (int v = 0; v < V; v++) {
+      for (int r = 1; r < R; r++) sum[0][v] += sum[r][v];
+      centre[v] = sum[0][v] / float(n);
+    }
+    const auto around = [&](int64_t row, int r) {
+      for (int v = 0; v < V; v++) {
+        const Vec d = get<W>(x + row * stride + v * kLanes, lanes) - centre[v];
+        rest[r][v] += d, square[r][v] += d * d;
+      }
+    };
+    for (i = 0; i + R <= n; i += R)
+      for (int r = 0; r < R; r++) around(i + r, r);
+    for (; i < n; i++) around(i, 0);
+    for (int v = 0; v < V; v++) {
+      for (int r = 1; r < R; r++) rest[0][v] += rest[r][v], square[0][v] += square[r][v];
+      for (int64_t l = 0; l < (W ? kLanes : lanes); l++) {
+        const int64_t k = j + v * kLanes + l;
+        const double shift = double(rest[0][v][l]) / double(n), left = double(square[0][v][l]) - double(rest[0][v][l]) * shift;
+        mean[k] = double(centre[v][l]) + shift;
+        m2[k] = left < 0 ? 0 : left;  // NaN passes through
+      }
+    }
+  });
+  all.merge(n, mean, m2, columns);
+}
+
+// Narrow rows are read several at a time, as one row whose columns repeat: [rows, c] as [rows / fold, c fold].
+static int64_t fold_of(int64_t rows, int64_t c) {
+  int64_t fold = 1;
+  while (c * fold % kLanes != 0) fold *= 2;  // kLanes is a power of two
+  return rows % fold == 0 && c * fold <= kColumns ? fold : 1;
 }
 
 void batch_norm_stats(const batch_norm_stats_args& p, Pool& pool) {
-  const Parts parts(p.rows);
-  over_strips(p.c, pool, [&](int64_t j0, int64_t columns) {
+  const int64_t fold = fold_of(p.rows, p.c), c = p.c * fold, rows = p.rows / fold;
+  const Parts parts(rows);
+  over_strips(c, pool, [&](int64_t j0, int64_t columns) {
     Moments part[kParts], all;
     pool.run(parts.count, [&](int64_t k) {
       for (int64_t i = parts.begin(k); i < parts.end(k); i += kRows)
-        add_chunk(part[k], p.x + i * p.c + j0, std::min(kRows, parts.end(k) - i), p.c, columns);
+        add_chunk(part[k], p.x + i * c + j0, std::min(kRows, parts.end(k) - i), c, columns);
     });
-    for (int64_t k = 0; k < parts.count; k++) all.merge(part[k].count, part[k].mean, part[k].m2);
-    for (int64_t j = 0; j < columns; j++) p.mean[j0 + j] = float(all.mean[j]), p.variance[j0 + j] = float(all.m2[j] / double(p.rows));
+    for (int64_t k = 0; k < parts.count; k++) all.merge(part[k].count, part[k].mean, part[k].m2, columns);
+    const int64_t real = columns / fold;  // columns that stand for one
+    for (int64_t j = 0; j < real; j++) {
+      double mean = all.mean[j], m2 = all.m2[j];
+      for (int64_t f = 1; f < fold; f++) {
+        const double delta = all.mean[j + f * real] - mean, share = 1 / double(f + 1);
+        mean += delta * share;
+        m2 += all.m2[j + f * real] + delta * delta * (double(f) * share * double(rows));
+      }
+      p.mean[j0 + j] = float(mean), p.variance[j0 + j] = float(m2 / double(p.rows));
+    }
+  });
+}
+
+enum Activation { kNone, kRelu, kLeaky };
+
+template <int A> static inline Vec activated(Vec z, Vec slope) {
+  if constexpr (A == kRelu) return z < 0 ? Vec{} : z;  // NaN passes through
+  if constexpr (A == kLeaky) return z < 0 ? slope * z : z;
+  return z;
+}
+
+// dz from dy, where z is what the activation was applied to.
+template <int A> static inline Vec passed(Vec z, Vec dy, Vec slope) {
+  if constexpr (A == kRelu) return z > 0 ? dy : Vec{};
+  if constexpr (A == kLeaky) return z > 0 ? dy : slope * dy;
+  return dy;
+}
+
+// z = (x - mean) scale + bias, of one strip of columns, repeated where rows are folded.
+struct Affine {
+  alignas(64) float mean[kColumns] = {}, scale[kColumns] = {}, bias[kColumns] = {}, inverse[kColumns] = {};
+
+  Affine(const float* m, const float* variance, const float* weight, const float* b, float eps, int64_t c, int64_t j0, int64_t columns) {
+    for (int64_t j = 0; j < columns; j++) {
+      const int64_t k = (j0 + j) % c;
+      const double root = std::sqrt(double(variance[k]) + eps);
+      mean[j] = m[k], scale[j] = float(weight[k] / root), bias[j] = b[k], inverse[j] = float(1 / root);
+    }
+  }
+  Vec operator()(int64_t j, Vec x) const { return (x - load(mean + j)) * load(scale + j) + load(bias + j); }
+};
+
+template <int A> static void apply(const batch_norm_apply_args& p, Pool& pool) {
+  const int64_t fold = fold_of(p.rows, p.c), c = p.c * fold;
+  pool.split(p.rows / fold, (1 << 14) / c + 1, [&](int64_t begin, int64_t end) {
+    const Vec slope = splat(p.slope);
+    for (int64_t j0 = 0; j0 < c; j0 += kColumns) {
+      const int64_t columns = std::min(kColumns, c - j0);
+      const Affine z(p.mean, p.variance, p.weight, p.bias, p.eps, p.c, j0, columns);
+      for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i * c + j0;
+        const auto one = [&](int64_t j, auto whole, int64_t lanes) {
+          constexpr bool W = decltype(whole)::value;
+          Vec v = z(j, get<W>(p.x + at + j, lanes));
+          if (p.residual) v += get<W>(p.residual + at + j, lanes);
+          put<W>(p.y + at + j, activated<A>(v, slope), lanes);
+        };
+        int64_t j = 0;
+        for (; j + kLanes <= columns; j += kLanes) one(j, std::true_type(), kLanes);
+        if (j < columns) one(j, std::false_type(), columns - j);
+      }
+    }
   });
 }
 
 void batch_norm_apply(const batch_norm_apply_args& p, Pool& pool) {
-  pool.split(p.rows, (1 << 14) / p.c + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t j0 = 0; j0 < p.c; j0 += kColumns) {
-      int64_t columns = std::min(kColumns, p.c - j0);
-      float scale[kColumns], shift[kColumns];
-      for (int64_t j = 0; j < columns; j++) {
-        double s = p.weight[j0 + j] / std::sqrt(double(p.variance[j0 + j]) + p.eps);
-        scale[j] = float(s), shift[j] = p.mean[j0 + j];
-      }
-      for (int64_t i = begin; i < end; i++) {
-        const float *x = p.x + i * p.c + j0, *bias = p.bias + j0;
-        float* __restrict y = p.y + i * p.c + j0;
-        for (int64_t j = 0; j < columns; j++) y[j] = (x[j] - shift[j]) * scale[j] + bias[j];
-      }
-    }
-  });
+  p.activation == kRelu ? apply<kRelu>(p, pool) : p.activation == kLeaky ? apply<kLeaky>(p, pool) : apply<kNone>(p, pool);
 }
 
-// dx = w/s (dy - mean(dy) - xhat mean(dy xhat)), s = sqrt(var + eps); dweight = sum dy xhat, dbias = sum dy.
-void batch_norm_grad(const batch_norm_grad_args& p, Pool& pool) {
-  const Parts parts(p.rows);
-  over_strips(p.c, pool, [&](int64_t j0, int64_t columns) {
-    float mean[kColumns], inverse[kColumns];
-    for (int64_t j = 0; j < columns; j++) mean[j] = p.mean[j0 + j], inverse[j] = float(1 / std::sqrt(double(p.variance[j0 + j]) + p.eps));
+// dx = w/s (dz - mean(dz) - xhat mean(dz xhat)), s = sqrt(var + eps); dweight = sum dz xhat, dbias = sum dz; dz is dy behind the
+// activation, whose operand is computed again rather than read.
+template <int A> static void grad(const batch_norm_grad_args& p, Pool& pool) {
+  const int64_t fold = fold_of(p.rows, p.c), c = p.c * fold, rows = p.rows / fold;
+  const Parts parts(rows);
+  const Vec slope = splat(p.slope);
+  over_strips(c, pool, [&](int64_t j0, int64_t columns) {
+    const Affine z(p.mean, p.variance, p.weight, p.bias, p.eps, p.c, j0, columns);
     double sums[kParts][kColumns] = {}, products[kParts][kColumns] = {};
     pool.run(parts.count, [&](int64_t k) {
       for (int64_t begin = parts.begin(k); begin < parts.end(k); begin += kRows) {
-        float s[kColumns] = {}, q[kColumns] = {};
-        for (int64_t i = begin; i < std::min(parts.end(k), begin + kRows); i++) {
-          const float *x = p.x + i * p.c + j0, *dy = p.dy + i * p.c + j0;
-          for (int64_t j = 0; j < columns; j++) s[j] += dy[j], q[j] += dy[j] * ((x[j] - mean[j]) * inverse[j]);
-        }
-        for (int64_t j = 0; j < columns; j++) sums[k][j] += double(s[j]), products[k][j] += double(q[j]);
+        const int64_t n = std::min(parts.end(k), begin + kRows) - begin;
+        over_vectors(columns, [&](int64_t j, auto width, auto whole, int64_t lanes) {
+          constexpr int V = decltype(width)::value, R = V == 4 ? 1 : V == 2 ? 2 : 4;
+          constexpr bool W = decltype(whole)::value;
+          Vec s[R][V] = {}, q[R][V] = {};
+          const auto row = [&](int64_t i, int r) {
+            for (int v = 0; v < V; v++) {
+              const int64_t at = (begin + i) * c + j0 + j + v * kLanes;
+              const Vec x = get<W>(p.x + at, lanes), dz = passed<A>(z(j + v * kLanes, x), get<W>(p.dy + at, lanes), slope);
+              s[r][v] += dz, q[r][v] += dz * (x - load(z.mean + j + v * kLanes));
+            }
+          };
+          int64_t i = 0;
+          for (; i + R <= n; i += R)
+            for (int r = 0; r < R; r++) row(i + r, r);
+          for (; i < n; i++) row(i, 0);
+          for (int v = 0; v < V; v++) {
+            for (int r = 1; r < R; r++) s[0][v] += s[r][v], q[0][v] += q[r][v];
+            for (int64_t l = 0; l < (W ? kLanes : lanes); l++) {
+              const int64_t at = j + v * kLanes + l;
+              sums[k][at] += double(s[0][v][l]), products[k][at] += double(q[0][v][l]) * double(z.inverse[at]);
+            }
+          }
+        });
       }
     });
-    float scale[kColumns], a[kColumns], b[kColumns];
-    for (int64_t j = 0; j < columns; j++) {
+    alignas(64) float a[kColumns] = {}, b[kColumns] = {};
+    const int64_t real = columns / fold;
+    for (int64_t j = 0; j < real; j++) {
       double sum = 0, product = 0;
-      for (int64_t k = 0; k < parts.count; k++) sum += sums[k][j], product += products[k][j];
+      for (int64_t k = 0; k < parts.count; k++)
+        for (int64_t f = 0; f < fold; f++) sum += sums[k][j + f * real], product += products[k][j + f * real];
       p.dweight[j0 + j] = float(product), p.dbias[j0 + j] = float(sum);
-      scale[j] = p.weight[j0 + j] * inverse[j], a[j] = float(sum / double(p.rows)), b[j] = float(product / double(p.rows)) * inverse[j];
+      for (int64_t f = 0; f < fold; f++) {
+        a[j + f * real] = float(sum / double(p.rows));
+        b[j + f * real] = float(product / double(p.rows)) * z.inverse[j];
+      }
     }
     pool.run(parts.count, [&](int64_t k) {
       for (int64_t i = parts.begin(k); i < parts.end(k); i++) {
-        const float *x = p.x + i * p.c + j0, *dy = p.dy + i * p.c + j0;
-        float* __restrict dx = p.dx + i * p.c + j0;
-        for (int64_t j = 0; j < columns; j++) dx[j] = scale[j] * (dy[j] - a[j] - (x[j] - mean[j]) * b[j]);
+        const auto one = [&](int64_t j, auto whole, int64_t lanes) {
+          constexpr bool W = decltype(whole)::value;
+          const int64_t at = i * c + j0 + j;
+          const Vec x = get<W>(p.x + at, lanes), dz = passed<A>(z(j, x), get<W>(p.dy + at, lanes), slope);
+          put<W>(p.dx + at, load(z.scale + j) * (dz - load(a + j) - (x - load(z.mean + j)) * load(b + j)), lanes);
+        };
+        int64_t j = 0;
+        for (; j + kLanes <= columns; j += kLanes) one(j, std::true_type(), kLanes);
+        if (j < columns) one(j, std::false_type(), columns - j);
       }
     });
   });
+}
+
+void batch_norm_grad(const batch_norm_grad_args& p, Pool& pool) {
+  p.activation == kRelu ? grad<kRelu>(p, pool) : p.activation == kLeaky ? grad<kLeaky>(p, pool) : grad<kNone>(p, pool);
 }
 
 void lerp(const lerp_args& p, Pool& pool) {

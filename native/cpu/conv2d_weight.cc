@@ -1,82 +1,176 @@
-// Weight gradient: dW [oc, taps * ic] = dY^T [oc, pixels] X [pixels, taps * ic], a sum over pixels. Columns of X are gathered
-// into panels per block of pixels and used for every output channel; dY is read as it lies. A chunk owns its columns, and
-// adds its blocks in order, so the result does not depend on the threads.
+// Weight gradient: dW [oc, kh, kw, ic] = sum over output pixels of dY [pixel, oc] X [pixel under the tap, ic]. X is copied once
+// with its padding, so that a panel of columns is read where it lies for every tap, one stretch of an output row at a time; dY
+// is copied once into groups of kRows channels. A chunk owns its part of dW and adds its blocks of pixels in order, so the
+// result does not depend on the threads.
 #include "depthwise.h"
 #include "tile.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
-static constexpr int64_t kPixels = 128, kPanels = 4, kChunks = 8;
+static constexpr int64_t kPixels = 256, kStretches = 256, kChunks = 16, kThinChannels = 64;
 
-// A panel of X: column j of [j0, j0 + kWidth) is channel j % ic of tap j / ic, so it consists of pieces of taps.
-struct Panel {
-  struct Piece { int64_t to, length, dy, dx, c; };
-  Piece pieces[kWidth];
-  int64_t count = 0;
+namespace {
 
-  Panel(const conv2d_weight_args& p, int64_t icg, int64_t j0, int64_t columns) {
-    for (int64_t j = 0, length; j < columns; j += length) {
-      const int64_t tap = (j0 + j) / icg, c = (j0 + j) % icg;
-      length = std::min(icg - c, columns - j);
-      pieces[count++] = {j, length, tap / p.kw * p.dh - p.ph, tap % p.kw * p.dw - p.pw, c};
-    }
+struct WeightProblem {
+  const conv2d_weight_args& p;
+  const float* x;  // of this group
+  const float* dy;
+  float* dw;
+  int64_t icg, ocg, yp, xp;  // padded size, as far as the kernel reaches
+  int64_t pixel;             // floats from pixel to pixel in the copy
+  int64_t blocks, block;     // channel blocks and the floats of one
+  int64_t columns, steps;    // columns of a kernel position, and how many such positions there are
+  bool together;             // a row of the kernel is one run of columns
+  float *padded, *turned;
+
+  WeightProblem(const conv2d_weight_args& a, int64_t group) : p(a) {
+    icg = p.ic / p.groups, ocg = p.oc / p.groups;
+    x = p.x + group * icg, dy = p.y + group * ocg, dw = p.w + group * ocg * p.kh * p.kw * icg;
+    yp = (p.oh - 1) * p.sh + (p.kh - 1) * p.dh + 1, xp = (p.ow - 1) * p.sw + (p.kw - 1) * p.dw + 1;
+    // Few channels: the positions of a kernel row lie together. Many: blocks of kWidth, since pixels far apart share cache sets.
+    together = (icg % kWidth || p.kw == 1) && icg < kThinChannels && (p.dw == 1 || p.kw == 1);
+    pixel = together ? icg : kWidth;
+    blocks = together ? 1 : panels_of(icg);
+    block = p.n * yp * xp * pixel;
+    columns = together ? p.kw * icg : icg;
+    steps = together ? p.kh : p.kh * p.kw;
+    padded = p.scratch;
+    turned = padded + (blocks * block + kWidth + 15) / 16 * 16;
+  }
+  int64_t pixels() const { return p.n * p.oh * p.ow; }
+  int64_t groups() const { return (ocg + kRows - 1) / kRows; }
+
+  void copy_x(Pool& pool) const {
+    pool.split(p.n * yp, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; row++) {
+        const int64_t iy = row % yp - p.ph;
+        const int64_t left = std::min(p.pw, xp), right = std::max(left, std::min(xp, p.pw + p.iw));
+        const float* from = x + (row / yp * p.ih + iy) * p.iw * p.ic;
+        for (int64_t b = 0; b < blocks; b++) {
+          float* to = padded + b * block + row * xp * pixel;
+          if (iy < 0 || iy >= p.ih) {
+            std::memset(to, 0, xp * pixel * sizeof(float));
+            continue;
+          }
+          std::memset(to, 0, left * pixel * sizeof(float));
+          const int64_t length = std::min(pixel, icg - b * pixel);
+          if (length == p.ic && length == pixel) std::memcpy(to + left * pixel, from + (left - p.pw) * p.ic, (right - left) * pixel * sizeof(float));
+          else
+            for (int64_t i = left; i < right; i++) copy_pixel(from + (i - p.pw) * p.ic + b * pixel, length, to + i * pixel);
+          std::memset(to + right * pixel, 0, (xp - right) * pixel * sizeof(float));
+        }
+      }
+    });
+    std::memset(padded + blocks * block, 0, kWidth * sizeof(float));  // the last panel reads on
   }
 
-  // Pixels [m0, m0 + count) of the output; columns beyond the last piece are left alone.
-  void gather(const conv2d_weight_args& p, const float* x, int64_t m0, int64_t pixels, float* to) const {
-    int64_t ox = m0 % p.ow, oy = m0 / p.ow % p.oh;
-    const float* image = x + m0 / p.ow / p.oh * p.ih * p.iw * p.ic;
-    for (int64_t m = 0; m < pixels; m++, to += kWidth) {
-      for (int64_t k = 0; k < count; k++) {
-        const Piece& q = pieces[k];
-        const int64_t iy = oy * p.sh + q.dy, ix = ox * p.sw + q.dx;
-        const float* from = uint64_t(iy) < uint64_t(p.ih) && uint64_t(ix) < uint64_t(p.iw) ? image + (iy * p.iw + ix) * p.ic + q.c : Spare::zeros();
-        if (q.length == kWidth) std::memcpy(to, from, kWidth * sizeof(float));
-        else
-          for (int64_t i = 0; i < q.length; i++) to[q.to + i] = from[i];
-      }
-      if (++ox < p.ow) continue;
-      ox = 0;
-      if (++oy == p.oh) oy = 0, image += p.ih * p.iw * p.ic;
+  void copy_pixel(const float* from, int64_t length, float* to) const {
+    if (length == kWidth) {
+      for (int j = 0; j < kVectors; j++) store(to + j * kLanes, load(from + j * kLanes));
+      return;
     }
+    for (int64_t c = 0; c < length; c++) to[c] = from[c];
+    for (int64_t c = length; c < pixel; c++) to[c] = 0.f;
+  }
+
+  // dY to [group of channels][pixel][kRows], zero beyond the last channel.
+  void turn_dy(Pool& pool) const {
+    pool.split(pixels(), 64, [&](int64_t begin, int64_t end) {
+      for (int64_t o = 0; o < ocg; o += kRows) {
+        float* to = turned + o * pixels() + begin * kRows;
+        const float* from = dy + begin * p.oc + o;
+        const int64_t rows = std::min<int64_t>(kRows, ocg - o);
+        if (rows == kRows) {
+          for (int64_t m = begin; m < end; m++, to += kRows, from += p.oc)
+            for (int i = 0; i < kRows; i++) to[i] = from[i];
+          continue;
+        }
+        for (int64_t m = begin; m < end; m++, to += kRows, from += p.oc)
+          for (int64_t i = 0; i < kRows; i++) to[i] = i < rows ? from[i] : 0.f;
+      }
+    });
   }
 };
 
-// Columns [j0, j0 + columns) of dW, at most kPanels panels.
-static void weight_columns(const conv2d_weight_args& p, int64_t group, int64_t j0, int64_t columns) {
-  const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, width = p.kh * p.kw * icg, pixels = p.n * p.oh * p.ow;
-  alignas(64) float panels[kPanels][kPixels * kWidth] = {}, last[kPixels * kRows];
-  Spare spare;
-  const int64_t whole = ocg / kRows * kRows;
-  for (int64_t m0 = 0; m0 < pixels; m0 += kPixels) {
-    const int64_t count = std::min(kPixels, pixels - m0);
-    const float* dy = p.y + m0 * p.oc + group * ocg;
-    for (int64_t j = 0; j < columns; j += kWidth)
-      Panel(p, icg, j0 + j, std::min<int64_t>(kWidth, columns - j)).gather(p, p.x + group * icg, m0, count, panels[j / kWidth]);
-    for (int64_t o = 0; o < ocg; o += kRows) {
-      if (o >= whole)  // the last few channels: reading on would leave the buffer
-        for (int64_t m = 0; m < count; m++)
-          for (int64_t i = 0; i < kRows; i++) last[m * kRows + i] = o + i < ocg ? dy[m * p.oc + o + i] : 0.f;
-      for (int64_t j = 0; j < columns; j += kWidth) {
-        float* out[kRows];
-        for (int i = 0; i < kRows; i++) out[i] = o + i < ocg ? p.w + (group * ocg + o + i) * width + j0 + j : spare.written;
-        const Target target{out, std::min<int64_t>(kWidth, columns - j), m0 == 0, nullptr};
-        if (o < whole) tile_columns(dy + o, p.oc, count, panels[j / kWidth], target);
-        else tile_columns(last, kRows, count, panels[j / kWidth], target);
+// Sums over `count` stretches of `length` pixels: a as turned, b at base + offsets[s], `step` floats from pixel to pixel.
+template <int kR> __attribute__((noinline)) void tile_pixels(const float* a, const float* base, const int64_t* offsets, int64_t count, int64_t length,
+                                                             int64_t step, const Target& t) {
+  Vec sums[kR][kVectors] = {};
+  for (int64_t s = 0; s < count; s++) {
+    const float* b = base + offsets[s];
+    for (int64_t x = 0; x < length; x++, a += kRows, b += step) {
+      Vec v[kVectors];
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; j++) v[j] = load(b + j * kLanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < kR; i++) {
+        const Vec k = splat(a[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kVectors; j++) sums[i][j] += k * v[j];
       }
     }
   }
+  finish<kR>(sums, t);
 }
 
+using TilePixels = void (*)(const float*, const float*, const int64_t*, int64_t, int64_t, int64_t, const Target&);
+template <int... kR> TilePixels tile_of(int64_t rows, std::integer_sequence<int, kR...>) {
+  static constexpr TilePixels tiles[] = {tile_pixels<kR + 1>...};
+  return tiles[rows - 1];
+}
+
+// Channel groups [g0, g1) of dW for columns [j0, j0 + panels * kWidth) of every kernel position, or of one when `step` is given.
+void weight_part(const WeightProblem& q, int64_t block, int64_t j0, int64_t step0, int64_t step1, int64_t g0, int64_t g1) {
+  const auto& p = q.p;
+  const int64_t width = p.kh * p.kw * q.icg, columns = std::min<int64_t>(kWidth, q.columns - block * kWidth * !q.together - j0);
+  // Without a kernel to move over them, all pixels are one stretch.
+  const bool flat = q.yp * q.xp == p.oh * p.ow;
+  const int64_t rows = flat ? 1 : p.n * p.oh, across = flat ? q.pixels() : p.ow;
+  const int64_t at_once = flat ? 1 : std::clamp<int64_t>(kPixels / across, 1, kStretches), part = flat ? kPixels : across;
+  const float* x = q.padded + block * q.block + j0;
+  Spare spare;
+  for (int64_t row = 0; row < rows; row += at_once)
+    for (int64_t m0 = 0; m0 < across; m0 += part) {
+      const int64_t count = std::min(at_once, rows - row), length = std::min(part, across - m0);
+      const bool first = row == 0 && m0 == 0;
+      int64_t offsets[kStretches];
+      for (int64_t s = 0; s < count; s++) {
+        const int64_t image = (row + s) / p.oh, oy = (row + s) % p.oh;
+        offsets[s] = flat ? m0 * q.pixel : (image * q.yp + oy * p.sh) * q.xp * q.pixel;
+      }
+      for (int64_t g = g0; g < g1; g++) {
+        const int64_t real = std::min<int64_t>(kRows, q.ocg - g * kRows);
+        const float* a = q.turned + (g * q.pixels() + row * across + m0) * kRows;
+        const TilePixels tile = tile_of(real, std::make_integer_sequence<int, kRows>());
+        for (int64_t k = step0; k < step1; k++) {
+          const int64_t ky = q.together ? k : k / p.kw, kx = q.together ? 0 : k % p.kw;
+          float* out[kRows];
+          float* to = q.dw + g * kRows * width + (q.together ? ky * q.columns + j0 : k * q.icg + block * kWidth);
+          for (int i = 0; i < kRows; i++) out[i] = i < real ? to + i * width : spare.written;
+          tile(a, x + (ky * p.dh * q.xp + kx * p.dw) * q.pixel, offsets, count, length, p.sw * q.pixel, {out, columns, first, nullptr});
+        }
+      }
+    }
+}
+
+}  // namespace
+
 void conv2d_weight(const conv2d_weight_args& p, Pool& pool) {
-  const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, width = p.kh * p.kw * icg;
-  if (icg == 1 && ocg == 1) return depthwise_weight(p, pool);
-  const int64_t together = std::clamp<int64_t>(p.groups * panels_of(width) / kChunks, 1, kPanels);  // panels that share a reading of dY
-  const int64_t step = together * kWidth, chunks = (width + step - 1) / step;
-  pool.run(p.groups * chunks, [&](int64_t chunk) {
-    const int64_t j0 = chunk % chunks * step;
-    weight_columns(p, chunk / chunks, j0, std::min(step, width - j0));
-  });
+  if (p.ic == p.groups && p.oc == p.groups) return depthwise_weight(p, pool);
+  for (int64_t group = 0; group < p.groups; group++) {
+    const WeightProblem q(p, group);
+    q.copy_x(pool);
+    q.turn_dy(pool);
+    // A chunk is a panel for all kernel positions, which then share a reading of X, unless that leaves threads idle.
+    const int64_t panels = q.together ? panels_of(q.columns) : q.blocks;
+    const int64_t by_step = panels < kChunks ? q.steps : 1, parts = panels * by_step;
+    const int64_t by_group = std::clamp<int64_t>(kChunks / parts, 1, q.groups());
+    pool.run(parts * by_group, [&](int64_t chunk) {
+      const int64_t part = chunk / by_group, g = chunk % by_group, panel = part / by_step, step = part % by_step;
+      weight_part(q, q.together ? 0 : panel, q.together ? panel * kWidth : 0, step, by_step == 1 ? q.steps : step + 1, g * q.groups() / by_group,
+                  (g + 1) * q.groups() / by_group);
+    });
+  }
 }
 
 }  // namespace rescunet::cpu::RESCUNET_ISA

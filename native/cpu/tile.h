@@ -3,6 +3,7 @@
 // halves the rounding of one long sum.
 #pragma once
 #include <algorithm>
+#include <utility>
 #include "kernels.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -22,12 +23,13 @@ struct Target {
 
 using Sums = Vec[kRows][kVectors];
 
-static inline __attribute__((always_inline)) void finish(Sums& sums, const Target& t) {
-  if (t.columns == kWidth) {
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; i++)
+// Writes kR x kV sums. Columns beyond the last whole vector go one by one.
+template <int kR = kRows, int kV = kVectors> static inline __attribute__((always_inline)) void finish(Vec (&sums)[kR][kV], const Target& t) {
+  if (t.columns == kV * kLanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; i++)
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; j++) {
+      for (int j = 0; j < kV; j++) {
         float* y = t.rows[i] + j * kLanes;
         Vec s = sums[i][j];
         if (!t.first) s += load(y);
@@ -36,11 +38,16 @@ static inline __attribute__((always_inline)) void finish(Sums& sums, const Targe
       }
     return;
   }
-  float spilled[kRows][kWidth];
-  for (int i = 0; i < kRows; i++) {
-    for (int j = 0; j < kVectors; j++) store(spilled[i] + j * kLanes, sums[i][j]);
+  float spilled[kR][kV * kLanes];
+  for (int i = 0; i < kR; i++) {
+    for (int j = 0; j < kV; j++) store(spilled[i] + j * kLanes, sums[i][j]);
     float* y = t.rows[i];
-    for (int64_t j = 0; j < t.columns; j++) y[j] = spilled[i][j] + (!t.first ? y[j] : t.bias ? t.bias[j] : 0.f);
+    int64_t j = 0;
+    for (; j + kLanes <= t.columns; j += kLanes) {
+      const Vec s = load(spilled[i] + j);
+      store(y + j, !t.first ? s + load(y + j) : t.bias ? s + load(t.bias + j) : s);
+    }
+    for (; j < t.columns; j++) y[j] = spilled[i][j] + (!t.first ? y[j] : t.bias ? t.bias[j] : 0.f);
   }
 }
 
@@ -65,15 +72,9 @@ static __attribute__((noinline, unused)) void tile_rows(const float* const* a, i
     for (int i = 0; i < kRows; i++) row[i] = a[i];
     for (int64_t k = 0; k < depth; k++) RESCUNET_STEP(row[i][k])
   }
-  finish(sums, t);
+  finish<kRows, kVectors>(sums, t);
 }
 
-// A transposed: element k of row i at a[k * stride + i].
-static __attribute__((noinline, unused)) void tile_columns(const float* a, int64_t stride, int64_t depth, const float* b, const Target& t) {
-  Sums sums = {};
-  for (int64_t k = 0; k < depth; k++, a += stride) RESCUNET_STEP(a[i])
-  finish(sums, t);
-}
 #undef RESCUNET_STEP
 
 // to [depth][kWidth] from `columns` rows of w, zero beyond. In blocks, since rows a power of two apart share a cache set.

@@ -67,67 +67,87 @@ __global__ void finish_moments(const Moments* partial, float* mean, float* varia
 
 __device__ inline float inverse_deviation(float variance, float eps) { return 1 / std::sqrt(variance + eps); }
 
+// The ends of a norm: nothing, ReLU, leaky ReLU; NaN passes through.
+enum Activation { kNone, kRelu, kLeaky };
+__device__ inline float activated(float z, int64_t activation, float slope) {
+  return activation == kNone || !(z < 0) ? z : activation == kRelu ? 0 : slope * z;
+}
+// dz from dy, where z is what the activation was applied to.
+__device__ inline float passed(float z, float dy, int64_t activation, float slope) {
+  return activation == kNone || z > 0 ? dy : activation == kRelu ? 0 : slope * dy;
+}
+
+// Channel j's z = (x - mean) scale + bias: one expression for both directions, so that they agree on its sign.
+struct Affine {
+  float mean, scale, bias;
+  template <class Args>
+  __device__ Affine(const Args& p, int64_t j) : mean(p.mean[j]), scale(p.weight[j] * inverse_deviation(p.variance[j], p.eps)), bias(p.bias[j]) {}
+  __device__ float operator()(float x) const { return (x - mean) * scale + bias; }
+};
+
 __global__ void apply(batch_norm_apply_args p) {
-  for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads()) {
-    const int64_t j = i % p.c;
-    p.y[i] = (p.x[i] - p.mean[j]) * (p.weight[j] * inverse_deviation(p.variance[j], p.eps)) + p.bias[j];
-  }
+  for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads())
+    p.y[i] = activated(Affine(p, i % p.c)(p.x[i]) + (p.residual ? p.residual[i] : 0.f), p.activation, p.slope);
 }
 
 __global__ void apply4(batch_norm_apply_args p) {
-  const auto* x = reinterpret_cast<const float4*>(p.x);
+  const auto *x = reinterpret_cast<const float4*>(p.x), *residual = reinterpret_cast<const float4*>(p.residual);
   auto* y = reinterpret_cast<float4*>(p.y);
   for (int64_t i = thread_number(); i < p.rows * p.c / 4; i += grid_threads()) {
     const int64_t j = i % (p.c / 4) * 4;
-    const auto one = [&](float v, int64_t k) { return (v - p.mean[k]) * (p.weight[k] * inverse_deviation(p.variance[k], p.eps)) + p.bias[k]; };
-    const float4 v = x[i];
-    y[i] = {one(v.x, j), one(v.y, j + 1), one(v.z, j + 2), one(v.w, j + 3)};
+    const float4 v = x[i], r = residual ? residual[i] : float4{0, 0, 0, 0};
+    const auto one = [&](float v, float r, int64_t k) { return activated(Affine(p, k)(v) + r, p.activation, p.slope); };
+    y[i] = {one(v.x, r.x, j), one(v.y, r.y, j + 1), one(v.z, r.z, j + 2), one(v.w, r.w, j + 3)};
   }
 }
 
-struct GradientSums { double dy, product; };  // of dy, and of dy xhat
+struct GradientSums { double dz, product; };  // of dz, and of dz xhat
 
 __global__ void __launch_bounds__(kBlock) part_gradients(batch_norm_grad_args p, GradientSums* partial, int64_t part) {
   SHARED(GradientSums[kRows][kColumns], all);
   const Place at(p.rows, part);
   GradientSums mine{0, 0};
   if (at.j < p.c) {
-    const float mean = p.mean[at.j], inverse = inverse_deviation(p.variance[at.j], p.eps);
+    const Affine z(p, at.j);
+    const float inverse = inverse_deviation(p.variance[at.j], p.eps);
     for (int64_t i = at.begin + at.row * kChunk; i < at.end; i += kRows * kChunk) {
       float sum = 0, product = 0;
 #pragma unroll
       for (int k = 0; k < kChunk; k++)
         if (i + k < at.end) {
           const int64_t e = (i + k) * p.c + at.j;
-          sum += p.dy[e], product += p.dy[e] * ((p.x[e] - mean) * inverse);
+          const float dz = passed(z(p.x[e]), p.dy[e], p.activation, p.slope);
+          sum += dz, product += dz * ((p.x[e] - z.mean) * inverse);
         }
-      mine.dy += double(sum), mine.product += double(product);
+      mine.dz += double(sum), mine.product += double(product);
     }
   }
   all[at.row][at.column] = mine;
   __syncthreads();
   if (at.row || at.j >= p.c) return;
-  for (int r = 1; r < kRows; r++) mine.dy += all[r][at.column].dy, mine.product += all[r][at.column].product;
+  for (int r = 1; r < kRows; r++) mine.dz += all[r][at.column].dz, mine.product += all[r][at.column].product;
   partial[blockIdx.y * p.c + at.j] = mine;
 }
 
-struct Coefficients { float scale, mean_dy, slope, mean; };  // dx = scale (dy - mean_dy - slope (x - mean))
+struct Coefficients { float mean_dz, slope; };  // dx = scale (dz - mean_dz - slope (x - mean))
 
-// dx = w/s (dy - mean(dy) - xhat mean(dy xhat)), s = sqrt(var + eps); dweight = sum dy xhat, dbias = sum dy.
+// dx = w/s (dz - mean(dz) - xhat mean(dz xhat)), s = sqrt(var + eps); dweight = sum dz xhat, dbias = sum dz; dz is dy behind the
+// activation, whose operand is computed again rather than read.
 __global__ void finish_gradients(batch_norm_grad_args p, const GradientSums* partial, Coefficients* of, int64_t parts) {
   const int64_t j = thread_number();
   if (j >= p.c) return;
   GradientSums all{0, 0};
-  for (int64_t k = 0; k < parts; k++) all.dy += partial[k * p.c + j].dy, all.product += partial[k * p.c + j].product;
-  p.dweight[j] = float(all.product), p.dbias[j] = float(all.dy);
+  for (int64_t k = 0; k < parts; k++) all.dz += partial[k * p.c + j].dz, all.product += partial[k * p.c + j].product;
+  p.dweight[j] = float(all.product), p.dbias[j] = float(all.dz);
   const float inverse = inverse_deviation(p.variance[j], p.eps);
-  of[j] = {p.weight[j] * inverse, float(all.dy / double(p.rows)), float(all.product / double(p.rows)) * inverse, p.mean[j]};
+  of[j] = {float(all.dz / double(p.rows)), float(all.product / double(p.rows)) * inverse};
 }
 
 __global__ void apply_gradients(batch_norm_grad_args p, const Coefficients* of) {
   for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads()) {
     const Coefficients c = of[i % p.c];
-    p.dx[i] = c.scale * (p.dy[i] - c.mean_dy - c.slope * (p.x[i] - c.mean));
+    const Affine z(p, i % p.c);
+    p.dx[i] = z.scale * (passed(z(p.x[i]), p.dy[i], p.activation, p.slope) - c.mean_dz - c.slope * (p.x[i] - z.mean));
   }
 }
 
@@ -157,7 +177,7 @@ void batch_norm_stats(const batch_norm_stats_args& p, Queue& queue) {
 }
 
 void batch_norm_apply(const batch_norm_apply_args& p, Queue& queue) {
-  if (p.c % 4 == 0 && aligned16(p.x, p.y)) launch<apply4>(queue, {grid_for(p.rows * p.c / 4, kMap), kMap}, p);
+  if (p.c % 4 == 0 && aligned16(p.x, p.y, p.residual)) launch<apply4>(queue, {grid_for(p.rows * p.c / 4, kMap), kMap}, p);
   else launch<apply>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p);
 }
 

@@ -10,7 +10,15 @@ export const EXIT_CRASH = 1;
 export const EXIT_USAGE = 2;
 
 /** By name, so that telling errors apart loads neither engine nor pipeline. */
-const EXPECTED = new Set(['UsageError', 'FormatError', 'FaceModelError', 'FitError', 'NoFaceError', 'DeviceError']);
+const EXPECTED = new Set([
+  'UsageError',
+  'FormatError',
+  'FaceModelError',
+  'FitError',
+  'NoFaceError',
+  'DeviceError',
+  'TrainingError',
+]);
 
 /** The operating system refused: its code says enough. */
 const SYSTEM = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EMFILE', 'ENAMETOOLONG']);

@@ -15,8 +15,8 @@ function makeFolder(folder: string): void {
 }
 
 /** Makes the folder where it is missing and writes into it once, so that no long work ends in a refusal. Throws UsageError. */
-export function prepareOut(folder: string): void {
-  if (folder === '') throw new UsageError('--out: is empty; give a folder');
+export function prepareOut(folder: string, option = '--out'): void {
+  if (folder === '') throw new UsageError(`${option}: is empty; give a folder`);
   const probe = path.join(folder, `.rescunet-${process.pid}.tmp`);
   try {
     makeFolder(folder);
@@ -33,7 +33,9 @@ export function prepareOut(folder: string): void {
       ENOENT: 'cannot be made there',
       ENOSPC: 'lies on a full disk',
     };
-    throw new UsageError(`--out ${folder}: ${(code && reasons[code]) ?? message}; give a folder that can be written`);
+    throw new UsageError(
+      `${option} ${folder}: ${(code && reasons[code]) ?? message}; give a folder that can be written`,
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 // The command line as a whole: its commands, how their errors end, and the exit code. Contract: importing this file and the
 // commands loads neither engine nor pipeline; each action imports what it needs.
 import { Command, CommanderError } from 'commander';
+import { addAugment } from './augment.js';
 import { packageVersion, type Run } from './command.js';
 import { addComplete } from './complete.js';
 import { addData } from './data.js';
@@ -8,14 +9,15 @@ import { addDemo } from './demo.js';
 import { addDetect } from './detect.js';
 import { addEmbed } from './embed.js';
 import { EXIT_CRASH, EXIT_OK, EXIT_USAGE, explain } from './errors.js';
+import { addEval } from './eval.js';
 import { addFit } from './fit.js';
 import { addInfo } from './info.js';
 import { addModel } from './model.js';
 import { addRender } from './render.js';
 import { Reporter, type Streams } from './reporter.js';
 import { addSynth } from './synth.js';
+import { addTrain } from './train.js';
 import { addUnwrap } from './unwrap.js';
-import { addVerify } from './verify.js';
 
 /** Runs a command line (without node and script) and returns the exit code: 0 done, 2 the user can put it right, 1 a crash. */
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
@@ -61,9 +63,11 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addComplete,
     addRender,
     addEmbed,
-    addVerify,
+    addAugment,
     addModel,
     addData,
+    addTrain,
+    addEval,
     addInfo,
   ]) {
     add(program, run);

@@ -41,6 +41,12 @@ export class Reporter {
     if (this.json) this.print(this.streams.stdout, JSON.stringify(value, rounded));
   }
 
+  /** Whether a bar can be shown. */
+  get live(): boolean {
+    const { stderr } = this.streams;
+    return !this.quiet && stderr.isTTY === true && (stderr.columns ?? 80) >= 40;
+  }
+
   /** One line on what went wrong. */
   error(message: string): void {
     this.print(this.streams.stderr, `rescunet: ${message}`);
@@ -56,7 +62,7 @@ export class Reporter {
   /** A bar on a terminal; elsewhere nothing, since each finished step prints its line. End it with `stop`. */
   async start(total: number, unit: string): Promise<Progress> {
     const { stderr } = this.streams;
-    if (this.quiet || !stderr.isTTY || (stderr.columns ?? 80) < 40) return new Progress(total);
+    if (!this.live) return new Progress(total);
     const { default: cliProgress } = await import('cli-progress');
     const bar = new cliProgress.SingleBar({
       stream: stderr as NodeJS.WritableStream,
@@ -96,6 +102,12 @@ export class Progress {
   show(stage: string): void {
     this.stage = stage;
     if (this.running) this.bar?.update(this.value, { stage });
+  }
+
+  /** `value` of `total` are done. */
+  reach(value: number, stage: string): void {
+    this.value = value;
+    this.show(stage);
   }
 
   /** One of `total` is done. */

@@ -15,10 +15,7 @@ export interface VerifyOptions extends FaceOptions {
   quiet?: boolean;
 }
 
-export function addVerify(program: Command, run: Run): void {
-  const evaluation =
-    program.commands.find((command) => command.name() === 'eval') ??
-    program.command('eval').description('Measure completion and recognition.');
+export function addVerify(evaluation: Command, run: Run): void {
   const command = evaluation
     .command('verify')
     .description(

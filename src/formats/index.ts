@@ -16,4 +16,5 @@ export {
   saveSafetensors,
   writeSafetensors,
 } from './safetensors.js';
+export { type EventImage, EventWriter, type LoggedEvent, readEvents, scanEvents } from './tfevents.js';
 export { loadTorch, readTorch, readTorchStateDict, type TorchValue } from './torch.js';

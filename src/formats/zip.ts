@@ -2,6 +2,7 @@
 // a time. The sizes that an archive declares are not believed: they are checked against the file, and against what
 // deflate can reach.
 import { Inflate } from 'fflate';
+import { crc32 } from './crc.js';
 import { FormatError } from './error.js';
 import { allocate, type InputFile } from './files.js';
 
@@ -172,17 +173,4 @@ function inflate(file: InputFile, entry: ZipEntry, raw: Uint8Array, field: strin
   }
   if (!complete || size !== entry.size) throw fail(`inflates to ${size} bytes, ${entry.size} are declared`);
   return bytes;
-}
-
-let table: Uint32Array | undefined;
-
-function crc32(bytes: Uint8Array): number {
-  table ??= Uint32Array.from({ length: 256 }, (_, i) => {
-    let c = i;
-    for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1;
-    return c;
-  });
-  let crc = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) crc = (crc >>> 8) ^ table[(crc ^ bytes[i]) & 255];
-  return (crc ^ 0xffffffff) >>> 0;
 }

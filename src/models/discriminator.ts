@@ -15,6 +15,7 @@ export interface DiscriminatorOptions {
   seed?: number;
 }
 
+const LEAKY = { activation: 'leakyRelu', negativeSlope: 0.2 } as const;
 const SMALLEST = 24; // three halvings, then two convolutions that take one position each
 
 /** Five 4x4 convolutions (pix2pix), 2,768,705 parameters at width 64; weights start from N(0, 0.02). */
@@ -52,9 +53,9 @@ export class Discriminator extends Module {
       );
     }
     let y = leakyRelu(this.conv1.forward(xy), 0.2); // [n, 128, 128, 64]
-    y = leakyRelu(this.bn2.forward(this.conv2.forward(y)), 0.2); // [n, 64, 64, 128]
-    y = leakyRelu(this.bn3.forward(this.conv3.forward(y)), 0.2); // [n, 32, 32, 256]
-    y = leakyRelu(this.bn4.forward(this.conv4.forward(y)), 0.2); // [n, 31, 31, 512]
+    y = this.bn2.forward(this.conv2.forward(y), LEAKY); // [n, 64, 64, 128]
+    y = this.bn3.forward(this.conv3.forward(y), LEAKY); // [n, 32, 32, 256]
+    y = this.bn4.forward(this.conv4.forward(y), LEAKY); // [n, 31, 31, 512]
     return this.conv5.forward(y); // [n, 30, 30, 1]
   }
 }

@@ -16,4 +16,5 @@ export * from './parameters62.js';
 export * from './pose.js';
 export * from './rescunet.js';
 export * from './resnet.js';
+export { ResNetRecogniser, type ResNetRecogniserOptions } from './resnet-recogniser.js';
 export { UvGan, type UvGanOptions } from './uvgan.js';

@@ -5,7 +5,7 @@ import { FastNormalizedFusion } from '../nn/fusion.js';
 import { type Initializers, initializers, uninitialized } from '../nn/init.js';
 import { BatchNorm2d, Conv2d, ConvNorm } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
-import { relu, tanh } from '../tensor/ops/elementwise.js';
+import { tanh } from '../tensor/ops/elementwise.js';
 import { concat } from '../tensor/ops/layout.js';
 import { resize } from '../tensor/ops/resize.js';
 import { ShapeError, showShape } from '../tensor/shape.js';
@@ -39,6 +39,8 @@ export interface GeneratorOutput {
   attention: Tensor[];
 }
 
+const RELU = { activation: 'relu' } as const;
+
 /** Widths of the encoder levels S1..S5 and the decoder levels S6..S9, in units of baseWidth. */
 const ENCODER = [1, 4, 8, 16, 32] as const;
 const DECODER = [4, 2, 1, 0.5] as const;
@@ -69,7 +71,7 @@ class Head extends Module {
   }
 
   forward(d: Tensor): Tensor {
-    const y = relu(this.bn1.forward(this.conv1.forward(up(d)))); // [n, 256, 256, 16]
+    const y = this.bn1.forward(this.conv1.forward(up(d)), RELU); // [n, 256, 256, 16]
     return tanh(this.conv2.forward(y)); // [n, 256, 256, 3]
   }
 }
@@ -108,7 +110,7 @@ class FirstUNet extends Module {
       const gate = this.gate[i]?.forward(encoder[3 - i], g);
       if (gate) attention.push(gate.attention);
       const skip = gate?.gated ?? encoder[3 - i];
-      d = relu(this.decoder[i].forward(join(g, skip))); // S6 [n, 16, 16, 256] -> ... -> S9 [n, 128, 128, 32]
+      d = this.decoder[i].forward(join(g, skip), RELU); // S6 [n, 16, 16, 256] -> ... -> S9 [n, 128, 128, 32]
       decoder.push(d);
     }
     return { encoder, decoder, image: this.head.forward(d), attention };
@@ -128,7 +130,7 @@ class CoupledEncoder extends ResNetStages {
     const levels = [first[0]]; // X1 = S1 [n, 128, 128, 64]
     for (let k = 2; k <= 5; k++) {
       const both = join(this.level(k, levels[k - 2]), first[k - 1]);
-      levels.push(relu(this.couple[k - 2].forward(both))); // X2 [n, 64, 64, 256] -> ... -> X5 [n, 8, 8, 2048]
+      levels.push(this.couple[k - 2].forward(both, RELU)); // X2 [n, 64, 64, 256] -> ... -> X5 [n, 8, 8, 2048]
     }
     return levels;
   }
@@ -171,7 +173,7 @@ class SecondUNet extends Module {
       } else {
         d = join(g, encoder[3 - i], first.decoder[i]);
       }
-      d = relu(this.decoder[i].forward(d)); // [n, 16, 16, 256] -> ... -> [n, 128, 128, 32]
+      d = this.decoder[i].forward(d, RELU); // [n, 16, 16, 256] -> ... -> [n, 128, 128, 32]
     }
     return { image: this.head.forward(d), attention };
   }

@@ -1,7 +1,7 @@
 // Layers with PyTorch's parameter names (weight, bias, running_mean, running_var) over NHWC activations. Biases start at 0,
 // norms at 1 and 0; weights are He-uniform unless an initialiser is given.
 import { full, ones, zeros } from '../tensor/create.js';
-import { batchNorm } from '../tensor/ops/batch_norm.js';
+import { batchNorm, type NormEnd } from '../tensor/ops/batch_norm.js';
 import { conv2d, convTranspose2d } from '../tensor/ops/conv2d.js';
 import { prelu } from '../tensor/ops/elementwise.js';
 import { linear } from '../tensor/ops/matmul.js';
@@ -113,10 +113,10 @@ export class BatchNorm2d extends Module {
     this.runningVar = created(() => ones([c]));
   }
 
-  /** x [..., c] -> [..., c]. Throws ShapeError. */
-  forward(x: Tensor): Tensor {
+  /** x [..., c] -> [..., c], with the residual and the activation that follow. Throws ShapeError. */
+  forward(x: Tensor, end?: NormEnd): Tensor {
     const { weight, bias, runningMean, runningVar, training, momentum, eps } = this;
-    return batchNorm(x, { weight, bias, runningMean, runningVar, training, momentum, eps });
+    return batchNorm(x, { weight, bias, runningMean, runningVar, training, momentum, eps, ...end });
   }
 
   protected override get buffers(): readonly string[] {
@@ -175,7 +175,7 @@ export class PReLU extends Module {
   }
 }
 
-/** Convolution and the norm after it, under the names `conv` and `bn`; an activation is for the caller to add. */
+/** Convolution and the norm after it, under the names `conv` and `bn`. */
 export class ConvNorm extends Module {
   readonly conv: Conv2d;
   readonly bn: BatchNorm2d;
@@ -187,8 +187,8 @@ export class ConvNorm extends Module {
     this.bn = new BatchNorm2d(oc, { eps });
   }
 
-  /** x [n, ih, iw, ic] -> [n, oh, ow, oc]. Throws ShapeError. */
-  forward(x: Tensor): Tensor {
-    return this.bn.forward(this.conv.forward(x));
+  /** x [n, ih, iw, ic] -> [n, oh, ow, oc], with the residual and the activation that follow. Throws ShapeError. */
+  forward(x: Tensor, end?: NormEnd): Tensor {
+    return this.bn.forward(this.conv.forward(x), end);
   }
 }

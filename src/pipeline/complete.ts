@@ -41,7 +41,7 @@ export function complete(view: View, footprint: Uint8Array, options: CompleteOpt
 const TRUST = 0.3;
 
 /** The photo's pixels where it saw them well, the drawn ones elsewhere, one Poisson solve over the seam. */
-function keepSeen(view: View, drawn: Tensor, footprint: Uint8Array): Tensor {
+export function keepSeen(view: View, drawn: Tensor, footprint: Uint8Array): Tensor {
   const [h, w] = drawn.shape;
   const everywhere: View = {
     texture: drawn,

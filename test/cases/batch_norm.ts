@@ -1,5 +1,5 @@
 import { ones, zeros } from '../../src/tensor/create.js';
-import { batchNorm } from '../../src/tensor/ops/batch_norm.js';
+import { batchNorm, type NormEnd } from '../../src/tensor/ops/batch_norm.js';
 import { concat } from '../../src/tensor/ops/layout.js';
 import { variable } from '../../src/tensor/record.js';
 import { between, type Case, type Sample } from './case.js';
@@ -15,6 +15,30 @@ const sample = (name: string, shape: number[], training: boolean, rest: Partial<
     ...rest,
   };
 };
+
+/** A norm with what follows it. */
+const ending = (name: string, training: boolean, end: NormEnd, residual: boolean): Sample => ({
+  name,
+  inputs: {
+    x: [4, 3, 3, 11],
+    weight: [11],
+    bias: [11],
+    mean: [11],
+    variance: between(0.5, 2, [11]),
+    residual: [4, 3, 3, 11],
+  },
+  differentiable: residual ? ['x', 'weight', 'bias', 'residual'] : ['x', 'weight', 'bias'],
+  run: ({ x, weight, bias, mean, variance, residual: added }) =>
+    batchNorm(x, {
+      weight,
+      bias,
+      runningMean: variable(mean),
+      runningVar: variable(variance),
+      training,
+      ...end,
+      residual: residual ? added : undefined,
+    }),
+});
 
 const parameters = (c: number, device = 'cpu') => ({
   weight: ones([c], { device }),
@@ -35,24 +59,27 @@ const cases: Case = {
         variance[j] = squares / rows;
       }
     },
-    batch_norm_apply({ x, mean, variance, weight, bias, y }, { rows, c, eps }) {
+    batch_norm_apply({ x, mean, variance, weight, bias, residual, y }, { rows, c, activation, slope, eps }) {
       for (let i = 0; i < rows * c; i++) {
         const j = i % c;
-        y[i] = ((x[i] - mean[j]) / Math.sqrt(variance[j] + eps)) * weight[j] + bias[j];
+        y[i] = ((x[i] - mean[j]) / Math.sqrt(variance[j] + eps)) * weight[j] + bias[j] + (residual ? residual[i] : 0);
+        if (y[i] < 0) y[i] *= [1, 0, slope][activation];
       }
     },
-    batch_norm_grad({ x, mean, variance, weight, dy, dx, dweight, dbias }, { rows, c, eps }) {
+    batch_norm_grad({ x, mean, variance, weight, bias, dy, dx, dweight, dbias }, { rows, c, activation, slope, eps }) {
       for (let j = 0; j < c; j++) {
         const inverse = 1 / Math.sqrt(variance[j] + eps);
         const xhat = (i: number) => (x[i * c + j] - mean[j]) * inverse;
+        const dz = (i: number) =>
+          xhat(i) * weight[j] + bias[j] > 0 ? dy[i * c + j] : dy[i * c + j] * [1, 0, slope][activation];
         dweight[j] = 0;
         dbias[j] = 0;
         for (let i = 0; i < rows; i++) {
-          dweight[j] += dy[i * c + j] * xhat(i);
-          dbias[j] += dy[i * c + j];
+          dweight[j] += dz(i) * xhat(i);
+          dbias[j] += dz(i);
         }
         for (let i = 0; i < rows; i++) {
-          dx[i * c + j] = weight[j] * inverse * (dy[i * c + j] - dbias[j] / rows - (xhat(i) * dweight[j]) / rows);
+          dx[i * c + j] = weight[j] * inverse * (dz(i) - dbias[j] / rows - (xhat(i) * dweight[j]) / rows);
         }
       }
     },
@@ -78,6 +105,14 @@ const cases: Case = {
     },
     sample('evaluation', [3, 5, 4, 7], false),
     sample('evaluation, one row', [1, 67], false),
+    sample('training, narrow rows side by side', [512, 12], true),
+    sample('training, one channel', [40, 8, 1], true),
+    ...[true, false].flatMap((training) => [
+      ending(`ReLU, training ${training}`, training, { activation: 'relu' }, false),
+      ending(`leaky ReLU, training ${training}`, training, { activation: 'leakyRelu', negativeSlope: 0.2 }, false),
+      ending(`residual, training ${training}`, training, {}, true),
+      ending(`residual and ReLU, training ${training}`, training, { activation: 'relu' }, true),
+    ]),
     {
       name: 'running mean',
       inputs: { x: [2, 3, 5] },
@@ -124,6 +159,16 @@ const cases: Case = {
       name: 'one row',
       run: () => batchNorm(ones([1, 1, 1, 3]), { ...parameters(3), training: true }),
       message: 'batchNorm: training needs more than one value per channel, x is [1,1,1,3]',
+    },
+    {
+      name: 'residual',
+      run: () => batchNorm(ones([2, 3]), { ...parameters(3), residual: ones([3]) }),
+      message: 'batchNorm: residual [3] and x [2,3] differ',
+    },
+    {
+      name: 'slope',
+      run: () => batchNorm(ones([2, 3]), { ...parameters(3), activation: 'leakyRelu', negativeSlope: 0 }),
+      message: 'batchNorm: negativeSlope must be positive, got 0',
     },
   ],
 };

@@ -3,7 +3,7 @@ import { ShapeError } from '../../tensor/shape.js';
 import { cosineSimilarity } from './embed.js';
 import { areaUnder, equalErrorRate, type RocCurve, rocCurve } from './verification.js';
 
-export interface YawBin {
+export interface YawDifferenceBin {
   /** Difference of the yaw angles in degrees: at least `from`, below `to`. */
   from: number;
   to: number;
@@ -23,7 +23,7 @@ export interface AllPairsResult {
   eer: number;
   /** Best mean of TAR and 1 - FAR. */
   balancedAccuracy: number;
-  bins: YawBin[];
+  bins: YawDifferenceBin[];
   roc: RocCurve;
 }
 

@@ -68,6 +68,7 @@ data:
       viewpoints: 15
       size: 256
   flip: true                        # left-right, every second pair
+  cut: 0                            # share of pairs cut to an oval about the face: for meshes that end there
   workers: 1                        # threads that make batches
 
 batch: 16

@@ -2,9 +2,9 @@
 // encoder and decoder together.
 import { ShapeError, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { type BatchNormOptions, batchNorm } from './batch_norm.js';
+import { type BatchNormOptions, batchNorm, type NormEnd } from './batch_norm.js';
 import { conv2d } from './conv2d.js';
-import { add, mul, relu, sigmoid } from './elementwise.js';
+import { mul, sigmoid } from './elementwise.js';
 
 /** A 1x1 convolution followed by batch norm. */
 export interface GateBranch {
@@ -21,8 +21,8 @@ export interface AttentionGateParams {
   psi: GateBranch;
 }
 
-const through = ({ conv, bn }: GateBranch, x: Tensor): Tensor =>
-  batchNorm(conv2d(x, conv.weight, { bias: conv.bias }), bn);
+const through = ({ conv, bn }: GateBranch, x: Tensor, end?: NormEnd): Tensor =>
+  batchNorm(conv2d(x, conv.weight, { bias: conv.bias }), { ...bn, ...end });
 
 /**
  * The map sigmoid(psi(relu(Wx x + Wg g))), every W a 1x1 convolution with batch norm: x [n, h, w, cx] (encoder) and
@@ -34,7 +34,7 @@ export function attentionMap(x: Tensor, g: Tensor, params: AttentionGateParams):
       `attentionGate: x and g must agree in [n,h,w], got x ${showShape(x.shape)}, g ${showShape(g.shape)}`,
     );
   }
-  const a = relu(add(through(params.x, x), through(params.g, g))); // [n, h, w, f]
+  const a = through(params.g, g, { residual: through(params.x, x), activation: 'relu' }); // [n, h, w, f]
   return sigmoid(through(params.psi, a)); // [n, h, w, 1]
 }
 

@@ -1,14 +1,24 @@
-// Batch normalisation over all axes but the last. In training the backward pass is one kernel; the derivative of that
-// kernel is taken through the composition of elementary ops below, which is also its definition.
+// Batch normalisation over all axes but the last, with the residual and the activation that follow in the same pass. In
+// training the backward pass is one kernel; the derivative of that kernel is taken through the composition of elementary ops
+// below, which is also its definition.
 import { gradient } from '../gradient.js';
 import { checkDType, derive, emit, record } from '../record.js';
-import { type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
+import { type Shape, ShapeError, sameShape, showShape, sizeOf } from '../shape.js';
 import { type Tensor, Variable } from '../tensor.js';
 import { add, div, mul, sqrt, sub } from './elementwise.js';
 import { mean } from './mean.js';
 import { sum } from './reduce.js';
 
-export interface BatchNormOptions {
+/** What follows a norm in the same pass. */
+export interface NormEnd {
+  /** Added to the normalised values, before the activation; of x's shape. */
+  residual?: Tensor;
+  activation?: 'relu' | 'leakyRelu';
+  /** Of the leaky ReLU, > 0. */
+  negativeSlope?: number;
+}
+
+export interface BatchNormOptions extends NormEnd {
   /** [c] each. */
   weight: Tensor;
   bias: Tensor;
@@ -21,12 +31,27 @@ export interface BatchNormOptions {
   eps?: number;
 }
 
+const ACTIVATIONS = { none: 0, relu: 1, leakyRelu: 2 } as const;
+
+/** What the kernels take. */
+interface Parts {
+  x: Tensor;
+  mean: Tensor;
+  variance: Tensor;
+  weight: Tensor;
+  bias: Tensor;
+  residual: Tensor | undefined;
+  params: { rows: number; c: number; activation: number; slope: number; eps: number };
+}
+
 /**
- * (x - mean) / sqrt(variance + eps) * weight + bias per channel of the last axis; x [..., c]. Throws ShapeError when a
- * parameter is not [c], or when training with a single value per channel, whose variance is undefined.
+ * activation((x - mean) / sqrt(variance + eps) * weight + bias + residual) per channel of the last axis; x [..., c]. Throws
+ * ShapeError when a parameter is not [c], the residual not of x's shape, a leaky ReLU's slope not positive, or when training
+ * with a single value per channel, whose variance is undefined.
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   const { weight, bias, runningMean, runningVar, training = false, momentum = 0.1, eps = 1e-5 } = options;
+  const { residual, activation = 'none', negativeSlope: slope = 0.01 } = options;
   checkDType('batchNorm', 'x', x, 'f32');
   const c = x.shape.at(-1) ?? 0;
   for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar })) {
@@ -35,50 +60,72 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
       throw new ShapeError(`batchNorm: ${name} must be [${c}] for x ${showShape(x.shape)}, got ${showShape(p.shape)}`);
     }
   }
-  if (!training) return normalized(x, runningMean, runningVar, weight, bias, eps);
+  if (residual) {
+    checkDType('batchNorm', 'residual', residual, 'f32');
+    if (!sameShape(residual.shape, x.shape))
+      throw new ShapeError(`batchNorm: residual ${showShape(residual.shape)} and x ${showShape(x.shape)} differ`);
+  }
+  if (!(slope > 0)) throw new ShapeError(`batchNorm: negativeSlope must be positive, got ${slope}`);
   const rows = sizeOf(x.shape) / c;
+  const params = { rows, c, activation: ACTIVATIONS[activation], slope, eps };
+  if (!training) return normalized({ x, mean: runningMean, variance: runningVar, weight, bias, residual, params });
   if (rows < 2)
     throw new ShapeError(`batchNorm: training needs more than one value per channel, x is ${showShape(x.shape)}`);
-  const size = { rows, c };
   const outputs = [{ shape: [c] }, { shape: [c] }];
-  const [batchMean, variance] = record('batch_norm_stats', { inputs: [x], outputs, params: size });
+  const [batchMean, variance] = record('batch_norm_stats', { inputs: [x], outputs, params: { rows, c } });
   if (runningMean instanceof Variable) emit('lerp', [runningMean, batchMean], { size: c, t: momentum, scale: 1 });
   if (runningVar instanceof Variable)
     emit('lerp', [runningVar, variance], { size: c, t: momentum, scale: rows / (rows - 1) });
-  const y = apply(x, batchMean, variance, weight, bias, eps);
+  const parts = { x, mean: batchMean, variance, weight, bias, residual, params };
+  const y = apply(parts);
   let backward: Backward | undefined;
   const once = (dy: Tensor): Backward => {
-    if (backward?.dy !== dy) backward = trainingGradient(x, batchMean, variance, weight, dy, eps);
+    if (backward?.dy !== dy) backward = trainingGradient(parts, y, dy);
     return backward;
   };
   return derive(
     'batchNorm',
     y,
-    [x, weight, bias],
-    [(dy) => once(dy).dx, (dy) => once(dy).dweight, (dy) => once(dy).dbias],
+    [x, weight, bias, residual],
+    [(dy) => once(dy).dx, (dy) => once(dy).dweight, (dy) => once(dy).dbias, (dy) => once(dy).dz],
   );
 }
 
-/** y = (x - mean) / sqrt(variance + eps) * weight + bias in one pass. */
-function apply(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: number): Tensor {
-  const c = weight.size;
-  const inputs = [x, mean, variance, weight, bias];
-  return record('batch_norm_apply', { inputs, outputs: [{ shape: x.shape }], params: { rows: x.size / c, c, eps } })[0];
+function apply({ x, mean, variance, weight, bias, residual, params }: Parts): Tensor {
+  const inputs = [x, mean, variance, weight, bias, residual];
+  return record('batch_norm_apply', { inputs, outputs: [{ shape: x.shape }], params })[0];
 }
 
-/** Fixed statistics: linear in x, so the derivatives are short. */
-function normalized(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: number): Tensor {
-  const y = apply(x, mean, variance, weight, bias, eps);
+/** dy behind the activation whose result is y: its sign is that of the operand. */
+function passed(y: Tensor, dy: Tensor, { activation, slope }: Parts['params']): Tensor {
+  if (activation === ACTIVATIONS.none) return dy;
+  const flat = [1, 1, 1, 1, 1, y.size];
+  const params = { shape: flat, xs: [0, 0, 0, 0, 0, 1], ys: [0, 0, 0, 0, 0, 1], a: slope };
+  const kernel = activation === ACTIVATIONS.relu ? 'relu_grad' : 'leaky_relu_grad';
+  const [dz] = record(kernel, { inputs: [y, dy], outputs: [{ shape: y.shape }], params });
+  return derive('batchNormActivation', dz, [dy], [(d) => passed(y, d, { activation, slope } as Parts['params'])]);
+}
+
+/** Fixed statistics: linear in x before the activation, so the derivatives are short. */
+function normalized(parts: Parts): Tensor {
+  const { x, mean, variance, weight, bias, residual, params } = parts;
+  const y = apply(parts);
   const axes = leading(x.shape);
-  const inverse = () => div(1, sqrt(add(variance, eps)));
+  const inverse = () => div(1, sqrt(add(variance, params.eps)));
+  let behind: { dy: Tensor; dz: Tensor } | undefined;
+  const dzOf = (dy: Tensor): Tensor => {
+    if (behind?.dy !== dy) behind = { dy, dz: passed(y, dy, params) };
+    return behind.dz;
+  };
   return derive(
     'batchNorm',
     y,
-    [x, weight, bias],
+    [x, weight, bias, residual],
     [
-      (dy) => mul(dy, mul(weight, inverse())),
-      (dy) => sum(mul(dy, mul(sub(x, mean), inverse())), { axes }),
-      (dy) => sum(dy, { axes }),
+      (dy) => mul(dzOf(dy), mul(weight, inverse())),
+      (dy) => sum(mul(dzOf(dy), mul(sub(x, mean), inverse())), { axes }),
+      (dy) => sum(dzOf(dy), { axes }),
+      dzOf,
     ],
   );
 }
@@ -90,38 +137,36 @@ interface Backward {
   dx: Tensor;
   dweight: Tensor;
   dbias: Tensor;
+  /** dy behind the activation: the residual's gradient. */
+  dz: Tensor;
 }
 
-function trainingGradient(
-  x: Tensor,
-  batchMean: Tensor,
-  variance: Tensor,
-  weight: Tensor,
-  dy: Tensor,
-  eps: number,
-): Backward {
-  const c = weight.size;
-  const outputs = [{ shape: x.shape }, { shape: [c] }, { shape: [c] }];
-  const params = { rows: x.size / c, c, eps };
+/** With a residual dz is needed in itself and the kernel starts from it; without, the kernel finds it on the way. */
+function trainingGradient(parts: Parts, y: Tensor, dy: Tensor): Backward {
+  const { x, mean: batchMean, variance, weight, bias, residual, params } = parts;
+  const { c, eps } = params;
+  const dz = residual ? passed(y, dy, params) : dy;
   const [dx, dweight, dbias] = record('batch_norm_grad', {
-    inputs: [x, batchMean, variance, weight, dy],
-    outputs,
-    params,
+    inputs: [x, batchMean, variance, weight, bias, dz],
+    outputs: [{ shape: x.shape }, { shape: [c] }, { shape: [c] }],
+    params: residual ? { ...params, activation: ACTIVATIONS.none } : params,
   });
   const axes = leading(x.shape);
+  const through = residual ? () => dz : () => passed(y, dy, params);
   // What the kernel computes, as ops; the vector-Jacobian products of the kernel are those of this.
   const composed = () => {
+    const slopes = through();
     const centred = sub(x, mean(x, { axes }));
     const inverse = div(1, sqrt(add(mean(mul(centred, centred), { axes }), eps)));
     const xhat = mul(centred, inverse);
-    const product = mul(dy, xhat);
-    const rest = sub(sub(dy, mean(dy, { axes })), mul(xhat, mean(product, { axes })));
-    return { dx: mul(mul(weight, inverse), rest), dweight: sum(product, { axes }) };
+    const product = mul(slopes, xhat);
+    const rest = sub(sub(slopes, mean(slopes, { axes })), mul(xhat, mean(product, { axes })));
+    return { dx: mul(mul(weight, inverse), rest), dweight: sum(product, { axes }), dbias: sum(slopes, { axes }) };
   };
-  const through = (part: 'dx' | 'dweight', target: Tensor) => (d: Tensor) =>
+  const by = (part: 'dx' | 'dweight' | 'dbias', target: Tensor) => (d: Tensor) =>
     gradient(sum(mul(composed()[part], d)), target);
-  derive('batchNormGrad', dx, [x, weight, dy], [through('dx', x), through('dx', weight), through('dx', dy)]);
-  derive('batchNormGrad', dweight, [x, dy], [through('dweight', x), through('dweight', dy)]);
-  derive('batchNormGrad', dbias, [dy], [(d) => add(mul(dy, 0), d)]);
-  return { dy, dx, dweight, dbias };
+  derive('batchNormGrad', dx, [x, weight, dz], [by('dx', x), by('dx', weight), by('dx', dz)]);
+  derive('batchNormGrad', dweight, [x, dz], [by('dweight', x), by('dweight', dz)]);
+  derive('batchNormGrad', dbias, [dz], [by('dbias', dz)]);
+  return { dy, dx, dweight, dbias, dz };
 }

@@ -60,6 +60,15 @@ function scratchShape(g: Geometry, rounded: 'ic' | 'oc'): Shape {
   return [g.kh * g.kw * (rounded === 'oc' ? roundUp(ocg, 64) * icg : ocg * roundUp(icg, 64))];
 }
 
+/** Floats of x with the padding that the kernel reaches, and of dy, for one group. */
+function weightScratch(g: Geometry): Shape {
+  const [icg, ocg] = [g.ic / g.groups, g.oc / g.groups];
+  if (icg === 1 && ocg === 1) return [1];
+  const yp = (g.oh - 1) * g.sh + (g.kh - 1) * g.dh + 1;
+  const xp = (g.ow - 1) * g.sw + (g.kw - 1) * g.dw + 1;
+  return [g.n * (yp * xp * roundUp(icg, 32) + g.oh * g.ow * (ocg + 7)) + 64];
+}
+
 /**
  * Whether Winograd's form pays: 3x3 of stride 1, enough channels for its transforms to be cheap beside the products, and
  * enough pixels for the transformed weights, four times the size of the weights, to be used often.
@@ -129,7 +138,9 @@ function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Te
 }
 
 function weight(op: string, g: Geometry, x: Tensor, y: Tensor): Tensor {
-  const [w] = record('conv2d_weight', { inputs: [x, y], outputs: [{ shape: wShape(g) }], params: { ...g } });
+  const outputs = [{ shape: wShape(g) }, { shape: weightScratch(g) }];
+  const [w, scratch] = record('conv2d_weight', { inputs: [x, y], outputs, params: { ...g } });
+  scratch.dispose();
   return derive(op, w, [x, y], [(dw) => input(op, g, y, dw), (dw) => forward(op, g, x, dw)]);
 }
 

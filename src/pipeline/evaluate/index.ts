@@ -1,0 +1,8 @@
+// Evaluation: what is compared, the numbers, the tables, the pictures.
+export { nominalYaw, sampleByYaw, YAW_BINS } from './bins.js';
+export * from './completer.js';
+export { attentionSheet, comparisonSheet, type FigureOptions, writeFigures } from './figures.js';
+export { leftOut, markdownReport, textTables } from './report.js';
+export * from './scores.js';
+export { joinSources } from './sources.js';
+export { type EvaluateUvOptions, evaluateUv, type UvEvaluation } from './uv.js';

@@ -1,0 +1,8 @@
+// Training, as the `pipeline` namespace shows it.
+export { type Checkpoint, checkpointSteps, loadCheckpoint, type Progress } from './checkpoint.js';
+export { learningRate, parseTrainConfig, readTrainConfig, type TrainConfig, TrainConfigError } from './config.js';
+export { defaultConfigText } from './config-text.js';
+export { createStep } from './networks.js';
+export { type GanNetworks, GanStep, type GanStepOptions, type PairBatch, type StepLosses } from './step.js';
+export { RUN_FILES, TrainingError, train } from './trainer.js';
+export type { StepReport, TrainOptions, TrainReport } from './types.js';
