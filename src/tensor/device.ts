@@ -214,8 +214,8 @@ export function registerDevice(name: string, backend: Backend): Device {
 
 /** The device of that name, or the default one. Throws DeviceError for a name this machine does not have. */
 export function deviceNamed(name: string = defaultDevice): Device {
-  const device =
-    registry.get(name) ?? (addon.devices().includes(name) ? registerDevice(name, new AddonBackend(name)) : undefined);
+  const opens = name === 'cpu' || (!registry.has(name) && addon.devices().includes(name));
+  const device = registry.get(name) ?? (opens ? registerDevice(name, new AddonBackend(name)) : undefined);
   if (!device) throw new DeviceError(`there is no device '${name}' here; devices: ${devices().join(', ')}`);
   return device;
 }
