@@ -90,12 +90,15 @@ describe('defaults', () => {
     }
   });
 
-  test.each(['synth-pie-small', 'paper'])('examples/configs/%s.yaml parses', (name) => {
-    const file = fileURLToPath(new URL(`../examples/configs/${name}.yaml`, import.meta.url));
-    const config = parseTrainConfig(readFileSync(file, 'utf8'), file);
-    expect(config.run).toBe(fileURLToPath(new URL(`../runs/${name}`, import.meta.url)));
-    if (name === 'paper') expect(config).toMatchObject({ batch: 16, epochs: 100, model: { baseWidth: 64 } });
-  });
+  test.each(['synth-pie-small', 'paper', 'compare', 'shipped-128', 'shipped-256'])(
+    'examples/configs/%s.yaml parses',
+    (name) => {
+      const file = fileURLToPath(new URL(`../examples/configs/${name}.yaml`, import.meta.url));
+      const config = parseTrainConfig(readFileSync(file, 'utf8'), file);
+      expect(config.run).toContain(fileURLToPath(new URL(`../runs/${name}`, import.meta.url)));
+      if (name === 'paper') expect(config).toMatchObject({ batch: 16, epochs: 100, model: { baseWidth: 64 } });
+    },
+  );
 
   test('an empty section and a key without a value count as not given', () => {
     expect(parseTrainConfig(`${SMALL}checkpoint:\nsteps:\n`, FILE)).toEqual(parseTrainConfig(SMALL, FILE));

@@ -1,6 +1,7 @@
 // The command line as a whole: its commands, how their errors end, and the exit code. Contract: importing this file and the
 // commands loads neither engine nor pipeline; each action imports what it needs.
 import { Command, CommanderError } from 'commander';
+import { addAugment } from './augment.js';
 import { packageVersion, type Run } from './command.js';
 import { addComplete } from './complete.js';
 import { addData } from './data.js';
@@ -62,6 +63,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addComplete,
     addRender,
     addEmbed,
+    addAugment,
     addModel,
     addData,
     addTrain,

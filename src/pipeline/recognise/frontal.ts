@@ -1,21 +1,29 @@
 // Faces as a recogniser likes them from photos at any pose: the completed texture on the fitted mesh seen from the front, or the
 // middle of the completed UV map itself (paper-spec 10, 11.4). Contract: crops lie on the recogniser's own template.
 import type { MorphableModel } from '../../models/morphable.js';
+import type { EulerAngles } from '../../models/pose.js';
 import { ShapeError } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { type Pixels, toPixels } from '../image.js';
+import type { Colour } from '../overlay.js';
 import { drawMesh, posed, type TexturedMesh } from '../render.js';
-import { alignFace, CASIA_CROP, type CropLayout, fivePoints, similarityTransform } from './align.js';
+import { ARCFACE_CROP, alignFace, CASIA_CROP, type CropLayout, fivePoints, similarityTransform } from './align.js';
 
 const SAMPLES = 3;
 
 /**
- * The mesh (model space) from the front, its eyes, nose and mouth on the layout's points; black around it. Drawn at the size of
- * the crop, 3 x 3 samples a pixel. Throws ShapeError.
+ * The mesh (model space) at a pose, its eyes, nose and mouth brought to the layout's points as those of a photo are. Drawn at the
+ * size of the crop, 3 x 3 samples a pixel, over a colour or a picture f32 [height, width, 3]. Throws ShapeError.
  */
-export function frontalCrop(mesh: TexturedMesh, model: MorphableModel, layout: CropLayout = CASIA_CROP): Pixels {
+export function poseCrop(
+  mesh: TexturedMesh,
+  model: MorphableModel,
+  pose: Partial<EulerAngles>,
+  layout: CropLayout = ARCFACE_CROP,
+  background: Colour | Tensor = [0, 0, 0],
+): Pixels {
   const { height, width } = layout;
-  const vertices = posed(mesh.vertices, {}, Math.max(height, width));
+  const vertices = posed(mesh.vertices, pose, Math.max(height, width));
   const m = similarityTransform(fivePoints(model.landmarksOf(vertices)), layout.points);
   const scale = Math.hypot(m[0], m[3]);
   for (let i = 0; i < vertices.length; i += 3) {
@@ -24,11 +32,18 @@ export function frontalCrop(mesh: TexturedMesh, model: MorphableModel, layout: C
     vertices[i + 1] = m[3] * x + m[4] * y + m[5];
     vertices[i + 2] *= scale;
   }
-  const { image, coverage } = drawMesh({ ...mesh, vertices }, { size: [height, width], supersampling: SAMPLES });
+  const { image, coverage } = drawMesh(
+    { ...mesh, vertices },
+    { size: [height, width], supersampling: SAMPLES, background },
+  );
   const pixels = toPixels(image);
   for (const t of [image, coverage]) t.dispose();
   return pixels;
 }
+
+/** The mesh from the front, black around it. Throws ShapeError. */
+export const frontalCrop = (mesh: TexturedMesh, model: MorphableModel, layout: CropLayout = CASIA_CROP): Pixels =>
+  poseCrop(mesh, model, {}, layout);
 
 /** Eyes, nose and mouth in a model's UV map of that side, in pixels: ten numbers. */
 export function uvPoints(model: MorphableModel, size: number): Float64Array {

@@ -1,5 +1,6 @@
 // Recognition: alignment, embeddings, verification protocols and experiments.
 export * from './align.js';
+export * from './augment.js';
 export * from './by-yaw.js';
 export * from './embed.js';
 export * from './frontal.js';
