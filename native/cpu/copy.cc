@@ -1,11 +1,11 @@
 // Kernels that move elements without looking at them.
 #include <stdexcept>
 #include <string>
-#include "kernels.h"
+#include "rows.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
-static constexpr int64_t kGrain = 1 << 15;
+static constexpr int64_t kGrain = 1 << 15, kShort = 8;  // up to that a loop is quicker than a call
 
 void copy(const copy_args& p, Pool& pool) {
   pool.split(p.size * p.width, 4 * kGrain, [&](int64_t begin, int64_t end) {
@@ -19,19 +19,20 @@ template <class T, bool kRead, class Args> static void strided(const Args& p, Po
   for (int d = 0; d < 5; d++) rows *= p.shape[d];
   int64_t grain = n >= kGrain ? 1 : kGrain / (n ? n : 1);
   pool.split(rows, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      int64_t rest = row, at = p.offset;
-      for (int d = 4; d >= 0; d--) at += rest % p.shape[d] * p.strides[d], rest /= p.shape[d];
+    const Ints* const strides[] = {&p.strides};
+    Rows<1> walk(p.shape, strides, begin);
+    for (int64_t row = begin; row < end; row++, walk.next()) {
+      const int64_t at = p.offset + walk.at[0];
       if constexpr (kRead) {
         const T* x = static_cast<const T*>(p.x) + at;
         T* y = static_cast<T*>(p.y) + row * n;
-        if (step == 1) std::memcpy(y, x, n * sizeof(T));
+        if (step == 1 && n > kShort) std::memcpy(y, x, n * sizeof(T));
         else
           for (int64_t i = 0; i < n; i++) y[i] = x[i * step];
       } else {
         const T* x = static_cast<const T*>(p.x) + row * n;
         T* y = static_cast<T*>(p.y) + at;
-        if (step == 1) std::memcpy(y, x, n * sizeof(T));
+        if (step == 1 && n > kShort) std::memcpy(y, x, n * sizeof(T));
         else
           for (int64_t i = 0; i < n; i++) y[i * step] = x[i];
       }

@@ -1,6 +1,6 @@
 // Element-wise kernels: the functions of scalar.h over contiguous (unary) or broadcast (binary) operands.
 #include <stdexcept>
-#include "kernels.h"
+#include "rows.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
@@ -28,14 +28,10 @@ template <class Args, class F> static void broadcast(const Args& p, Pool& pool, 
     });
   int64_t grain = n >= kGrain ? 1 : kGrain / (n ? n : 1);
   pool.split(rows, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      int64_t rest = row, x = 0, y = 0;
-      for (int d = 4; d >= 0; d--) {
-        int64_t i = rest % p.shape[d];
-        rest /= p.shape[d];
-        x += i * p.xs[d], y += i * p.ys[d];
-      }
-      f(p.x + x, p.y + y, p.z + row * n, n, p.xs[5], p.ys[5]);
+    const Ints* const strides[] = {&p.xs, &p.ys};
+    Rows<2> walk(p.shape, strides, begin);
+    for (int64_t row = begin; row < end; row++, walk.next()) {
+      f(p.x + walk.at[0], p.y + walk.at[1], p.z + row * n, n, p.xs[5], p.ys[5]);
     }
   });
 }
