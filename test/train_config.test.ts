@@ -90,7 +90,7 @@ describe('defaults', () => {
     }
   });
 
-  test.each(['synth-pie-small', 'paper', 'compare', 'shipped-128', 'shipped-256'])(
+  test.each(['synth-pie-small', 'paper', 'compare', 'shipped-1', 'shipped-2'])(
     'examples/configs/%s.yaml parses',
     (name) => {
       const file = fileURLToPath(new URL(`../examples/configs/${name}.yaml`, import.meta.url));
