@@ -226,6 +226,7 @@ void run_block() {
   std::memset(m.memory, 0xff, m.dynamic_bytes);  // NaN in f32 and bf16
   m.used = (m.dynamic_bytes + kGap) / kGap * kGap;
   ASAN_POISON_MEMORY_REGION(m.memory + m.dynamic_bytes, kShared - m.dynamic_bytes);
+  ASAN_UNPOISON_MEMORY_REGION(m.stacks, count * kStack);  // marks of the fibers that ended there before
   for (unsigned i = 0; i < count; i++) {
     Fiber& f = m.fibers[i];
     f.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
