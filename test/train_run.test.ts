@@ -91,6 +91,34 @@ describe('train', () => {
     expect(readSafetensors(newest(config))).toEqual(readSafetensors(newest(whole)));
   });
 
+  it('leaves out a batch that cannot be read, and says so; an end asked for at any step is saved', {
+    timeout: 120_000,
+  }, async () => {
+    const config = configOf('torn', 'seed: 3');
+    config.data = { ...config.data, train: { shards: [path.join(folder, 'torn')], verify: false } };
+    writeShards(
+      synthPie({ identities: 1, expressions: 1, size: 64, illuminations: 2, viewpoints: 3 }),
+      path.join(folder, 'torn'),
+      {
+        shardSize: 3,
+      },
+    );
+    const stop = new AbortController();
+    let opened = false;
+    const onStep = ({ step }: StepReport) => {
+      // The second shard is lost while the run goes on.
+      if (!opened) truncateSync(path.join(folder, 'torn', 'shard-00001.safetensors'), 4096);
+      opened = true;
+      if (step === 6) stop.abort();
+    };
+    config.checkpoint.every = 100;
+    const report = await train(config, { onStep, signal: stop.signal });
+    expect(report.step).toBe(6);
+    expect(report.problems.length).toBeGreaterThan(0);
+    expect(report.problems[0]).toMatch(/^pair \d of batch \d+: /);
+    expect(checkpointSteps(config.run)).toEqual([6]);
+  });
+
   it('refuses to go on with another configuration', async () => {
     const other = { ...whole, seed: 2, batch: 1, steps: 99 };
     await expect(train(other, { resume: true })).rejects.toThrow(/seed, batch: differ from what the run began with/);

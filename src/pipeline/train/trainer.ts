@@ -7,7 +7,7 @@ import { writeAtomicallySync } from '../../formats/files.js';
 import type { HostArray } from '../../formats/host-array.js';
 import { writeSafetensors } from '../../formats/safetensors.js';
 import { setDefaultDevice } from '../../tensor/device.js';
-import { type BatchLoader, openLoader } from '../dataset/loader.js';
+import { type Batch, type BatchLoader, openLoader, PairError } from '../dataset/loader.js';
 import { saveGenerator } from '../generators.js';
 import { checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.js';
 import { learningRate, type TrainConfig } from './config.js';
@@ -85,7 +85,7 @@ export async function train(
     mkdirSync(run, { recursive: true });
     writeAtomicallySync(path.join(run, RUN_FILES.config), Buffer.from(`${JSON.stringify(config, null, 2)}\n`));
     log = new RunLog(run, progress.step);
-    const report = await new Run(config, { loader, step, preview, log, progress, onStep, signal }).go();
+    const report = await new Run(config, { loader, step, preview, log, progress, onStep, signal, problems }).go();
     return { ...report, problems };
   } finally {
     log?.close();
@@ -117,14 +117,24 @@ interface Parts {
   progress: Progress;
   onStep: TrainOptions['onStep'];
   signal: TrainOptions['signal'];
+  /** Gets a line for each batch that is left out. */
+  problems: string[];
 }
+
+/** So many batches in a row that cannot be read end a run. */
+const MISSES = 20;
 
 class Run {
   private readonly total: number;
   private readonly started = performance.now();
   private readonly first: number;
-  /** Sums of the losses since they were last logged. */
+  /** Sums of the losses since they were last logged, and of how many steps. */
   private sums: StepLosses = {};
+  private learned = 0;
+  /** Batches in a row that could not be read. */
+  private missed = 0;
+  /** Step of the newest checkpoint of this process. */
+  private saved = -1;
   private since = { step: 0, time: 0 };
 
   constructor(
@@ -138,16 +148,11 @@ class Run {
 
   async go(): Promise<Omit<TrainReport, 'problems'>> {
     const { config, parts, total } = this;
-    const { loader, step, progress, signal } = parts;
+    const { step, progress, signal } = parts;
     this.since = { step: progress.step, time: performance.now() };
     while (progress.step < total && !signal?.aborted) {
-      const batch = await loader.next();
-      step.setLearningRate(learningRate(config, progress.step, total));
-      const losses = await step.run(batch);
-      for (const [term, value] of Object.entries(losses)) {
-        if (!Number.isFinite(value)) throw this.failure(term, value, batch);
-        this.sums[term] = (this.sums[term] ?? 0) + value;
-      }
+      const batch = await this.nextBatch();
+      if (batch) await this.learn(batch);
       progress.step++;
       const last = progress.step === total || signal?.aborted === true;
       if (progress.step % config.log.every === 0 || last) this.report();
@@ -155,6 +160,7 @@ class Run {
       if (this.due(config.log.images)) this.pictures();
       if (last || this.due(config.checkpoint.every)) this.save();
     }
+    if (signal?.aborted && this.saved !== progress.step) this.save(); // aborted by `onStep`
     return {
       step: progress.step,
       totalSteps: total,
@@ -164,6 +170,31 @@ class Run {
       arenaBytes: step.arenaBytes,
       interrupted: progress.step < total,
     };
+  }
+
+  /** Undefined where a pair cannot be read: the step passes without learning, so that the data keeps its place in the run. */
+  private async nextBatch(): Promise<Batch | undefined> {
+    const { loader, problems } = this.parts;
+    try {
+      const batch = await loader.next();
+      this.missed = 0;
+      return batch;
+    } catch (error) {
+      if (!(error instanceof PairError) || ++this.missed > MISSES) throw error;
+      problems.push(error.message);
+      return undefined;
+    }
+  }
+
+  private async learn(batch: Batch): Promise<void> {
+    const { step, progress } = this.parts;
+    step.setLearningRate(learningRate(this.config, progress.step, this.total));
+    const losses = await step.run(batch);
+    for (const [term, value] of Object.entries(losses)) {
+      if (!Number.isFinite(value)) throw this.failure(term, value, batch);
+      this.sums[term] = (this.sums[term] ?? 0) + value;
+    }
+    this.learned++;
   }
 
   private due(every: number): boolean {
@@ -179,10 +210,11 @@ class Run {
     if (count > 0) {
       const now = performance.now();
       const imagesPerSecond = (count * config.batch * 1000) / (now - this.since.time);
-      const losses = Object.fromEntries(Object.entries(this.sums).map(([term, sum]) => [term, sum / count]));
+      const losses = Object.fromEntries(Object.entries(this.sums).map(([term, sum]) => [term, sum / this.learned]));
       parts.log.scalars(step, { ...losses, lr: learningRate(config, step - 1, total), imagesPerSecond, epoch });
       this.last = { losses, imagesPerSecond, secondsLeft: ((total - step) * config.batch) / imagesPerSecond };
       this.sums = {};
+      this.learned = 0;
       this.since = { step, time: now };
     }
     if (score) parts.log.scalars(step, score);
@@ -220,6 +252,7 @@ class Run {
       config,
       keep: config.checkpoint.keep,
     });
+    this.saved = parts.progress.step;
     this.report('checkpoint');
   }
 
