@@ -1,6 +1,7 @@
 // The Node-API surface: a handful of functions over devices, slots and lists of numbers. Nothing else includes napi.h.
 #include <napi.h>
 #include "cpu/device.h"
+#include "cuda/device.h"
 #include "device.h"
 #include "program.h"
 
@@ -23,6 +24,7 @@ class Addon : public Napi::Addon<Addon> {
     DefineAddon(exports, {
         InstanceMethod("kernels", &Addon::Kernels),
         InstanceMethod("info", &Addon::Info),
+        InstanceMethod("devices", &Addon::Devices),
         InstanceMethod("open", &Addon::Open),
         InstanceMethod("submit", &Addon::Submit),
         InstanceMethod("define", &Addon::Define),
@@ -69,9 +71,38 @@ class Addon : public Napi::Addon<Addon> {
     return result;
   }
 
+  // Names that open() takes: the cpu, the cards there are ("cuda" is the first), and in test builds the emulation.
+  Napi::Value Devices(const Napi::CallbackInfo& info) {
+    std::vector<std::string> names = {"cpu"};
+#ifdef RESCUNET_CUDA
+    for (int card = 0; card < cuda_device_count(); card++) names.push_back(card ? "cuda:" + std::to_string(card) : "cuda");
+#endif
+#ifdef RESCUNET_SIM
+    names.push_back("sim");
+#endif
+    Napi::Array result = Napi::Array::New(info.Env(), names.size());
+    for (size_t i = 0; i < names.size(); i++) result[uint32_t(i)] = names[i];
+    return result;
+  }
+
+  static std::unique_ptr<Backend> make_backend(const std::string& name) {
+    if (name == "cpu") return make_cpu_backend();
+#ifdef RESCUNET_CUDA
+    for (int card = 0; card < cuda_device_count(); card++)
+      if (name == "cuda:" + std::to_string(card) || (card == 0 && name == "cuda")) return make_cuda_backend(card);
+#endif
+#ifdef RESCUNET_SIM
+    if (name == "sim") return make_sim_backend();
+#endif
+    throw std::runtime_error("this build or machine has no device '" + name + "'");
+  }
+
   Napi::Value Open(const Napi::CallbackInfo& info) {
-    if (info[0].As<Napi::String>().Utf8Value() != "cpu") throw Napi::Error::New(info.Env(), "this build has no such device");
-    devices_.push_back(std::make_unique<Device>(make_cpu_backend()));
+    try {
+      devices_.push_back(std::make_unique<Device>(make_backend(info[0].As<Napi::String>().Utf8Value())));
+    } catch (const std::exception& e) {
+      throw Napi::Error::New(info.Env(), e.what());
+    }
     return Napi::Number::New(info.Env(), static_cast<double>(devices_.size() - 1));
   }
 

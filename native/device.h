@@ -27,6 +27,9 @@ class Backend {
   virtual void upload(void* to, const void* from, size_t bytes) = 0;
   virtual void download(void* to, const void* from, size_t bytes) = 0;
   virtual size_t reserved() const = 0;  // bytes held from the system
+  /// Runs a defined list; a backend may keep it in a form of its own, since its buffers do not move until it is forgotten.
+  virtual void replay([[maybe_unused]] int program, const std::function<void()>& list) { list(); }
+  virtual void forget([[maybe_unused]] int program) {}
 };
 
 std::unique_ptr<Backend> make_cpu_backend();

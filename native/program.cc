@@ -222,7 +222,12 @@ void Device::execute(const std::vector<double>& list) {
         word += 3;
         break;
       }
-      case kReplay: execute(programs_[static_cast<int>(word[0])]), word += 1; break;
+      case kReplay: {
+        const int program = static_cast<int>(word[0]);
+        backend_->replay(program, [&] { execute(programs_[program]); });
+        word += 1;
+        break;
+      }
       default: throw std::logic_error("program: unknown opcode " + std::to_string(opcode));
     }
   }
@@ -237,7 +242,10 @@ void Device::define(int program, std::vector<double> words) {
 }
 
 void Device::forget(int program) {
-  post([this, program] { programs_.erase(program); });
+  post([this, program] {
+    backend_->forget(program);
+    programs_.erase(program);
+  });
 }
 
 void Device::write(int index, const void* data, size_t bytes) {

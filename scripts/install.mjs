@@ -1,5 +1,5 @@
 // Compiles the native addon into build/Release/rescunet.node: with CMake where it exists, else with node-gyp.
-// RESCUNET_BUILD=cmake|gyp picks one.
+// RESCUNET_BUILD=cmake|gyp picks one. RESCUNET_CUDA=AUTO|ON builds the CUDA kernels too (CMake only), which takes minutes.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -44,7 +44,14 @@ if (!hasCompiler()) {
 const jobs = String(Math.max(1, availableParallelism()));
 const builder = process.env.RESCUNET_BUILD ?? (succeeds('cmake', ['--version']) ? 'cmake' : 'gyp');
 if (builder === 'cmake') {
-  run(join(dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js'), ['compile', '--parallel', jobs]);
+  const cuda = process.env.RESCUNET_CUDA ?? 'OFF';
+  if (!['AUTO', 'ON', 'OFF'].includes(cuda)) fail(`RESCUNET_CUDA: AUTO, ON or OFF, got '${cuda}'`);
+  run(join(dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js'), [
+    'compile',
+    '--parallel',
+    jobs,
+    `--CDRESCUNET_CUDA=${cuda}`,
+  ]);
 } else {
   // Node's own headers, where its installation has them, save node-gyp a download.
   const prefix = dirname(dirname(process.execPath));

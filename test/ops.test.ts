@@ -9,11 +9,9 @@ import { add, mul } from '../src/tensor/ops/elementwise.js';
 import { sum } from '../src/tensor/ops/reduce.js';
 import { ShapeError } from '../src/tensor/shape.js';
 import type { Tensor } from '../src/tensor/tensor.js';
-import type { Sample } from './cases/case.js';
 import { cases } from './cases/index.js';
 import { expectClose } from './close.js';
-
-type Values = Record<string, Float64Array>;
+import { draw, evaluate, normal, randomFrom, seedOf, shapeOf, targetsOf, type Values } from './samples.js';
 
 /** The cpu device again, with a number of threads of its own. */
 function cpuWithThreads(threads: number): string {
@@ -24,65 +22,6 @@ function cpuWithThreads(threads: number): string {
   return name;
 }
 const [oneThread, threeThreads] = [cpuWithThreads(1), cpuWithThreads(3)];
-
-/** A small seeded generator (mulberry32), so that a failure repeats. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const seedOf = (text: string): number => [...text].reduce((h, c) => (Math.imul(h, 31) + c.charCodeAt(0)) | 0, 7);
-
-function normal(random: () => number): number {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-}
-
-const shapeOf = (sample: Sample, name: string): readonly number[] => {
-  const input = sample.inputs[name];
-  return 'shape' in input ? input.shape : input;
-};
-
-/** The sample's inputs, rounded to f32 so that every device starts from the same numbers. */
-function draw(sample: Sample, random: () => number): Values {
-  return Object.fromEntries(
-    Object.entries(sample.inputs).map(([name, input]) => {
-      const value = 'value' in input ? input.value : normal;
-      const size = shapeOf(sample, name).reduce((a, b) => a * b, 1);
-      return [name, Float64Array.from({ length: size }, () => Math.fround(value(random)))];
-    }),
-  );
-}
-
-function place(sample: Sample, values: Values, device: string): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(sample.inputs).map(([name, input]) => {
-      const dtype = 'dtype' in input ? input.dtype : 'f32';
-      return [name, tensor(values[name], { shape: shapeOf(sample, name), dtype, device })];
-    }),
-  );
-}
-
-const targetsOf = (sample: Sample): string[] => [
-  ...(sample.differentiable ?? Object.keys(sample.inputs).filter((name) => !('dtype' in sample.inputs[name]))),
-];
-
-/** The output and, with a cotangent, the gradients of sum(output * cotangent). */
-function evaluate(sample: Sample, values: Values, device: string, cotangentSeed: number) {
-  const inputs = place(sample, values, device);
-  const y = sample.run(inputs);
-  const random = randomFrom(cotangentSeed);
-  const cotangent = Float64Array.from({ length: y.size }, () => Math.fround(normal(random)));
-  const names = targetsOf(sample);
-  const loss =
-    y.dtype === 'f32' && names.length > 0 ? sum(mul(y, tensor(cotangent, { shape: y.shape, device }))) : undefined;
-  const gradients = loss ? gradient(loss, Object.fromEntries(names.map((name) => [name, inputs[name]]))) : {};
-  return { inputs, y, loss, gradients };
-}
 
 const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
   let total = 0;

@@ -182,6 +182,10 @@ steps: 10
       [/wanted a multiple of 256 \(model.levels 8\), found 64/],
     ],
     [
+      SMALL.replace('identities: 2', 'identities: 2, size: 32'),
+      [/line 5\): wanted at least 48, found 32, .* loss.local to 0/],
+    ],
+    [
       `${SMALL}  validation: { synthPie: { identities: 1, size: 64 } }`,
       [/line 6\): wanted 256 as in data.train, found 64/],
     ],

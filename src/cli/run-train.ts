@@ -104,7 +104,7 @@ class Display {
     });
     this.progress?.reach(step, summary(report));
     if (event === 'validation') {
-      this.reporter.line(`step ${step}: ${terms(losses, 'validation/', 2)}`);
+      this.reporter.line(`step ${step}: ${terms(losses, 'validation/', 2)} dB`);
     } else if (event === undefined && !this.reporter.live && performance.now() - this.lastLine > LINE_EVERY) {
       this.lastLine = performance.now();
       this.reporter.line(`step ${step} of ${totalSteps}: ${summary(report)}`);
@@ -129,11 +129,11 @@ const terms = (losses: Readonly<Record<string, number>>, part: string, digits: n
     .join(' ');
 
 function summary({ losses, imagesPerSecond, secondsLeft }: StepReport): string {
-  const parts = [terms(losses, 'final/', 3)];
+  // What a narrow terminal cuts off comes last.
+  const parts = [`${imagesPerSecond.toFixed(1)} images/s`, terms(losses, 'final/', 3)];
+  if (Number.isFinite(secondsLeft) && secondsLeft > 0) parts.unshift(`${duration(secondsLeft)} left`);
   const judged = terms(losses, 'discriminator/', 2);
   if (judged) parts.push(`D ${judged}`);
-  parts.push(`${imagesPerSecond.toFixed(1)} images/s`);
-  if (Number.isFinite(secondsLeft) && secondsLeft > 0) parts.push(`${duration(secondsLeft)} left`);
   return parts.join(' · ');
 }
 

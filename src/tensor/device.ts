@@ -15,7 +15,7 @@ export interface MemoryInfo {
   reserved: number;
 }
 
-/** What runs instruction lists. `cpu` is the addon's; tests bring a float64 one of their own (test/reference.ts). */
+/** What runs instruction lists. `cpu` and the cards are the addon's; tests bring a float64 one of their own (test/reference.ts). */
 export interface Backend {
   /** f32 tensors are held in double precision (the tests' reference device). */
   readonly keepsFloat64?: boolean;
@@ -160,12 +160,19 @@ export class Device {
   }
 }
 
-/** A device of the addon: a thread, slots and, on the cpu, a thread pool of its own. */
+/**
+ * A device of the addon: a thread, slots and, on the cpu, a thread pool of its own. Throws DeviceError where it cannot be opened
+ * (a card of an older kind, a driver that failed).
+ */
 export class AddonBackend implements Backend {
   private readonly handle: number;
 
   constructor(name: string) {
-    this.handle = addon.open(name);
+    try {
+      this.handle = addon.open(name);
+    } catch (cause) {
+      throw new DeviceError((cause as Error).message, { cause });
+    }
   }
   submit(words: Float64Array, length: number): void {
     addon.submit(this.handle, words, length);
@@ -207,14 +214,15 @@ export function registerDevice(name: string, backend: Backend): Device {
 
 /** The device of that name, or the default one. Throws DeviceError for a name this machine does not have. */
 export function deviceNamed(name: string = defaultDevice): Device {
-  const device = registry.get(name) ?? (name === 'cpu' ? registerDevice('cpu', new AddonBackend('cpu')) : undefined);
+  const opens = name === 'cpu' || (!registry.has(name) && addon.devices().includes(name));
+  const device = registry.get(name) ?? (opens ? registerDevice(name, new AddonBackend(name)) : undefined);
   if (!device) throw new DeviceError(`there is no device '${name}' here; devices: ${devices().join(', ')}`);
   return device;
 }
 
-/** Names of the devices that can be used. */
+/** Names of the devices that can be used: `cpu`, and `cuda`, `cuda:1`, ... where the addon was built for cards and finds some. */
 export function devices(): string[] {
-  return [...new Set(['cpu', ...registry.keys()])];
+  return [...new Set([...addon.devices(), ...registry.keys()])];
 }
 
 /** New tensors are placed there unless told otherwise. Throws DeviceError for an unknown name. */

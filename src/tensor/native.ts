@@ -19,6 +19,8 @@ export interface KernelInfo {
 interface Addon {
   kernels(): KernelInfo[];
   info(): { cpu: { instructionSet: string; threads: number } };
+  /** Names that `open` takes. */
+  devices(): string[];
   open(name: string): number;
   submit(device: number, words: Float64Array, count: number): void;
   define(device: number, program: number, words: Float64Array, count: number): void;

@@ -105,6 +105,10 @@ const cases: Case = {
     conv('narrow output', [1, 7, 5, 35], [3, 3, 3, 35], { padding: 1, bias: true }),
     conv('narrow input, stride 2', [1, 10, 9, 3], [21, 4, 4, 3], { padding: 1, stride: 2 }),
     conv('narrow groups', [1, 5, 6, 38], [4, 3, 3, 19], { padding: 1, groups: 2, bias: true }),
+    // Whole vectors of four and whole blocks of 32 channels, which cards read in other ways.
+    conv('32 channels, stride 2', [2, 9, 8, 32], [68, 3, 3, 32], { padding: 1, stride: 2, bias: true }),
+    conv('32 channels, dilated', [1, 9, 9, 32], [16, 3, 3, 32], { padding: 2, dilation: 2 }),
+    { ...conv('256 channels', [1, 4, 4, 256], [68, 3, 3, 256], { padding: 1 }), differences: false },
     // Winograd's form: its own error against float64 is what the tolerance states.
     {
       ...conv('Winograd, ragged', [1, 33, 34, 37], [35, 3, 3, 37], { padding: 1, bias: true }),

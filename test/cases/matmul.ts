@@ -33,6 +33,10 @@ const cases: Case = {
     product('batched', [2, 3, 4, 5], [2, 3, 5, 6]),
     product('batched against one matrix', [3, 4, 5], [5, 6]),
     product('one matrix against batched', [4, 5], [3, 5, 6], {}),
+    // Whole vectors of four, and tiles of several sizes.
+    product('vectors', [36, 44], [44, 20]),
+    product('vectors, both transposed', [44, 36], [20, 44], { transposeA: true, transposeB: true }),
+    { ...product('large tiles', [72, 2052], [2052, 76]), differences: false },
     { name: 'linear', inputs: { x: [2, 3, 17], w: [11, 17], bias: [11] }, run: (t) => linear(t.x, t.w, t.bias) },
     { name: 'linear without bias', inputs: { x: [4, 9], w: [33, 9] }, run: (t) => linear(t.x, t.w) },
   ],

@@ -11,7 +11,7 @@ import { lines, rescunet } from './run.js';
 const root = mkdtempSync(join(tmpdir(), 'rescunet-program-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const COMMANDS = ['demo', 'synth', 'detect', 'fit', 'unwrap', 'complete', 'render', 'info'];
+const COMMANDS = ['demo', 'synth', 'detect', 'fit', 'unwrap', 'complete', 'render', 'train', 'info'];
 const HELPS = [...COMMANDS.map((name) => [name]), ['model'], ['model', 'inspect'], ['model', 'convert']];
 
 describe('help', () => {

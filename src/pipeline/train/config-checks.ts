@@ -129,6 +129,9 @@ export function checkTogether(given: Given): Problem[] {
     if (side && side.size % unit !== 0) {
       const why = uvgan ? `${unit} (model.levels ${Math.log2(unit)})` : `${unit}`;
       report(['data', part, side.kind, 'size'], `wanted a multiple of ${why}, found ${side.size}`);
+    } else if (side && side.size < SMALLEST_JUDGED && at('loss', 'local') !== 0) {
+      const why = 'for the discriminator of the central half; or set loss.local to 0';
+      report(['data', part, side.kind, 'size'], `wanted at least ${SMALLEST_JUDGED}, found ${side.size}, ${why}`);
     }
   }
   if (sides[0] && sides[1] && sides[0].size !== sides[1].size) {
@@ -137,6 +140,9 @@ export function checkTogether(given: Given): Problem[] {
   }
   return problems;
 }
+
+/** A discriminator wants 24 pixels, the local one sees half of a map's side. */
+const SMALLEST_JUDGED = 48;
 
 /** Side of maps that are made while training; undefined where that is wrong or only the shards know. */
 function drawnSide(spec: unknown): { kind: string; size: number } | undefined {

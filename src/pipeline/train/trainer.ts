@@ -6,6 +6,7 @@ import { FormatError } from '../../formats/error.js';
 import { writeAtomicallySync } from '../../formats/files.js';
 import type { HostArray } from '../../formats/host-array.js';
 import { writeSafetensors } from '../../formats/safetensors.js';
+import { setDefaultDevice } from '../../tensor/device.js';
 import { type BatchLoader, openLoader } from '../dataset/loader.js';
 import { saveGenerator } from '../generators.js';
 import { checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.js';
@@ -43,17 +44,19 @@ export const RUN_FILES = {
 } as const;
 
 /** Keys of a configuration that may differ when a run is taken up. */
-const FREE = ['run', 'steps', 'epochs', 'checkpoint', 'log', 'validate'] as const;
+const FREE = ['run', 'device', 'steps', 'epochs', 'checkpoint', 'log', 'validate'] as const;
 
 /**
- * Trains as configured; with `resume`, goes on from the newest whole checkpoint of the run. Throws FormatError for a run that
- * is there already, or whose configuration differs; TrainingError when a loss is NaN or infinite.
+ * Trains as configured; with `resume`, goes on from the newest whole checkpoint of the run. `config.device` becomes the
+ * process's default. Throws FormatError for a run that is there already, or whose configuration differs; DeviceError for a device
+ * that is not here; TrainingError when a loss is NaN or infinite.
  */
 export async function train(
   config: TrainConfig,
   { resume = false, onStep, signal }: TrainOptions = {},
 ): Promise<TrainReport> {
-  const { run } = config;
+  const { run, device } = config;
+  if (device !== undefined) setDefaultDevice(device);
   const there = checkpointSteps(run).length > 0 || existsSync(path.join(run, RUN_FILES.config));
   if (there && !resume) throw new FormatError(run, 'run', 'holds a run already; go on with --resume or name another');
   const problems: string[] = [];
@@ -92,8 +95,9 @@ export async function train(
 }
 
 function checkSame(run: string, saved: unknown, config: TrainConfig): void {
-  const before = saved as Record<string, unknown>;
-  const now = config as unknown as Record<string, unknown>;
+  // How many threads make the batches changes nothing in them.
+  const comparable = (one: TrainConfig): Record<string, unknown> => ({ ...one, data: { ...one.data, workers: 0 } });
+  const [before, now] = [comparable(saved as TrainConfig), comparable(config)];
   const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
   for (const key of FREE) keys.delete(key);
   const changed = [...keys].filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));

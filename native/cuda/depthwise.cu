@@ -1,0 +1,72 @@
+// Depthwise convolution and its gradients (w [c, kh, kw, 1]): a thread per output, neighbouring threads on neighbouring channels.
+#include "depthwise.h"
+#include "sums.h"
+
+namespace rescunet::cuda {
+namespace {
+
+constexpr int kBlock = 256;
+
+__global__ void forward(conv2d_args p) {
+  for (int64_t i = thread_number(); i < p.n * p.oh * p.ow * p.ic; i += grid_threads()) {
+    const int64_t c = i % p.ic, ox = i / p.ic % p.ow, oy = i / p.ic / p.ow % p.oh, n = i / p.ic / p.ow / p.oh;
+    float sum = p.bias ? p.bias[c] : 0.f;
+    for (int64_t ky = 0; ky < p.kh; ky++)
+      for (int64_t kx = 0; kx < p.kw; kx++) {
+        const int64_t iy = oy * p.sh - p.ph + ky * p.dh, ix = ox * p.sw - p.pw + kx * p.dw;
+        if (iy < 0 || iy >= p.ih || ix < 0 || ix >= p.iw) continue;
+        sum += p.x[((n * p.ih + iy) * p.iw + ix) * p.ic + c] * p.w[(c * p.kh + ky) * p.kw + kx];
+      }
+    p.y[i] = sum;
+  }
+}
+
+__global__ void input_gradient(conv2d_input_args p) {
+  for (int64_t i = thread_number(); i < p.n * p.ih * p.iw * p.ic; i += grid_threads()) {
+    const int64_t c = i % p.ic, ix = i / p.ic % p.iw, iy = i / p.ic / p.iw % p.ih, n = i / p.ic / p.iw / p.ih;
+    float sum = p.bias ? p.bias[c] : 0.f;
+    for (int64_t ky = 0; ky < p.kh; ky++) {
+      const int64_t y = iy + p.ph - ky * p.dh;
+      if (y < 0 || y % p.sh || y / p.sh >= p.oh) continue;
+      for (int64_t kx = 0; kx < p.kw; kx++) {
+        const int64_t x = ix + p.pw - kx * p.dw;
+        if (x < 0 || x % p.sw || x / p.sw >= p.ow) continue;
+        sum += p.y[((n * p.oh + y / p.sh) * p.ow + x / p.sw) * p.ic + c] * p.w[(c * p.kh + ky) * p.kw + kx];
+      }
+    }
+    p.x[i] = sum;
+  }
+}
+
+// Block (32 channels, tap): a warp walks pixels, lanes lie along the channels; the warps' sums are added in order.
+__global__ void __launch_bounds__(kBlock) weight_gradient(conv2d_weight_args p) {
+  SHARED(double[kBlock / 32][32], sums);
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int64_t c = int64_t(blockIdx.x) * 32 + lane, tap = blockIdx.y, dy = tap / p.kw * p.dh - p.ph, dx = tap % p.kw * p.dw - p.pw;
+  double total = 0;
+  for (int64_t row = warp; row < p.n * p.oh && c < p.ic; row += kBlock / 32) {  // f32 along a row of the image, f64 over the rows
+    const int64_t iy = row % p.oh * p.sh + dy;
+    if (iy < 0 || iy >= p.ih) continue;
+    float sum = 0;
+    for (int64_t ox = 0; ox < p.ow; ox++) {
+      const int64_t ix = ox * p.sw + dx;
+      if (ix >= 0 && ix < p.iw) sum += p.x[((row / p.oh * p.ih + iy) * p.iw + ix) * p.ic + c] * p.y[(row * p.ow + ox) * p.ic + c];
+    }
+    total += double(sum);
+  }
+  sums[warp][lane] = total;
+  __syncthreads();
+  if (warp || c >= p.ic) return;
+  for (int w = 1; w < kBlock / 32; w++) total += sums[w][lane];
+  p.w[c * p.kh * p.kw + tap] = float(total);
+}
+
+}  // namespace
+
+void depthwise(const conv2d_args& p, Queue& queue) { launch<forward>(queue, {grid_for(p.n * p.oh * p.ow * p.ic, kBlock), kBlock}, p); }
+void depthwise_input(const conv2d_input_args& p, Queue& queue) { launch<input_gradient>(queue, {grid_for(p.n * p.ih * p.iw * p.ic, kBlock), kBlock}, p); }
+void depthwise_weight(const conv2d_weight_args& p, Queue& queue) {
+  launch<weight_gradient>(queue, {dim3(unsigned(ceil_divide(p.ic, 32)), unsigned(p.kh * p.kw)), kBlock}, p);
+}
+
+}  // namespace rescunet::cuda

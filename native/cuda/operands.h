@@ -1,0 +1,108 @@
+// What a matrix product reads: at(row, k) is the address of an element, or null for a zero; origin() any address. Rows are rows of the first factor or
+// columns of the second; kAlongK says whether neighbours in memory are neighbours in k (else in row).
+#pragma once
+#include <bit>
+#include "kernels.h"
+
+namespace rescunet::cuda {
+
+/// Division of numbers below 2^31 by one that is fixed for a launch, as a product (Granlund and Montgomery 1994, figure 4.1).
+struct Divisor {
+  uint32_t divisor, multiplier;
+  int shift;
+
+  Divisor() : Divisor(1) {}
+  explicit Divisor(int64_t d) : divisor(uint32_t(d)), shift(int(std::bit_width(uint32_t(d) - 1))) {
+    multiplier = uint32_t((uint64_t(1) << 32) * ((uint64_t(1) << shift) - divisor) / divisor + 1);
+  }
+  __device__ int quotient(int n) const { return int((uint32_t((uint64_t(multiplier) * uint32_t(n)) >> 32) + uint32_t(n)) >> shift); }
+  /// Leaves the remainder in n.
+  __device__ int split(int& n) const {
+    const int q = quotient(n);
+    n -= q * int(divisor);
+    return q;
+  }
+};
+
+/// A matrix as it lies: lines of `stride` elements.
+template <bool kAlong> struct Matrix {
+  static constexpr bool kAlongK = kAlong;
+  const float* data;
+  int64_t stride, batch_stride;
+
+  __device__ const float* at(int row, int k) const { return kAlong ? data + row * stride + k : data + k * stride + row; }
+  __device__ const float* origin() const { return data; }
+  __device__ void select(int batch) { data += batch * batch_stride; }
+};
+
+/// Evenly spaced taps along one axis: position i under tap t is i * step + first + t * tap_step.
+struct TapAxis { int step, first, tap_step; };
+
+/// Pixels under the taps of a kernel: row (n, a, b) of an [n, h, w] grid, k = (tap, channel).
+struct Gathered {
+  static constexpr bool kAlongK = true;
+  const float* x;
+  int h, w, pixel;  // size of the source, floats from pixel to pixel
+  TapAxis y_taps, x_taps;
+  Divisor columns, rows, channels, taps_across;
+
+  __device__ const float* at(int row, int k) const {
+    int b = row, c = k;
+    int a = columns.split(b), across = channels.split(c);
+    const int n = rows.split(a), down = taps_across.split(across);
+    const int y = a * y_taps.step + y_taps.first + down * y_taps.tap_step, at_x = b * x_taps.step + x_taps.first + across * x_taps.tap_step;
+    if (uint32_t(y) >= uint32_t(h) || uint32_t(at_x) >= uint32_t(w)) return nullptr;
+    return x + ((int64_t(n) * h + y) * w + at_x) * pixel + c;
+  }
+  __device__ const float* origin() const { return x; }
+  __device__ void select(int) {}
+};
+
+/// The same with the roles exchanged: row = (tap, channel), k = pixel.
+struct GatheredColumns : Gathered {
+  static constexpr bool kAlongK = false;
+  __device__ const float* at(int row, int k) const { return Gathered::at(k, row); }
+};
+
+/// Weights [oc, kh, kw, ic] for the input gradient: row = input channel, k = (tap, output channel), taps as Gathered walks them.
+struct TurnedWeights {
+  static constexpr bool kAlongK = false;
+  const float* w;
+  int64_t ic, line;  // floats from one output channel to the next
+  int kw, first_y, first_x, step_y, step_x;
+  Divisor channels, taps_across;
+
+  __device__ const float* at(int row, int k) const {
+    int o = k;
+    int across = channels.split(o);
+    const int down = taps_across.split(across);
+    return w + o * line + ((first_y + down * step_y) * kw + first_x + across * step_x) * ic + row;
+  }
+  __device__ const float* origin() const { return w; }
+  __device__ void select(int) {}
+};
+
+/// Where a product goes: lines of rows, neighbouring columns.
+struct Lines {
+  float* y;
+  int64_t stride, batch_stride;
+  __device__ float* line(int row) const { return y + row * stride; }
+  __device__ void select(int batch) { y += batch * batch_stride; }
+};
+
+/// Pixels of one parity of an image: row (n, a, b) goes to pixel (a * sy + qy, b * sx + qx).
+struct Scattered {
+  float* y;
+  int h, w, pixel, sy, sx, qy, qx;
+  Divisor columns, rows;
+
+  __device__ float* line(int row) const {
+    int b = row;
+    int a = columns.split(b);
+    const int n = rows.split(a);
+    return y + ((int64_t(n) * h + a * sy + qy) * w + b * sx + qx) * pixel;
+  }
+  __device__ void select(int) {}
+};
+
+}  // namespace rescunet::cuda

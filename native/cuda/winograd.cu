@@ -1,0 +1,20 @@
+// 3x3 convolutions of stride 1, which the cpu transforms: here they are products like any other, since tensor cores make the
+// multiplications cheap and the transformed tensors would have to travel through memory.
+#include "convolve.h"
+#include "product.h"
+
+namespace rescunet::cuda {
+
+void winograd(const winograd_args& p, Queue& queue) {
+  if (!p.turned && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, 3, 3, 1, 1, p.ph, p.pw, 1, 1}, queue)) return;
+  const Gathered a{p.x, int(p.ih), int(p.iw), int(p.ic), {1, int(-p.ph), 1}, {1, int(-p.pw), 1}, Divisor(p.ow), Divisor(p.oh), Divisor(p.ic), Divisor(3)};
+  const Lines c{p.y, p.oc, 0};
+  const ProductSize size{1, int(p.n * p.oh * p.ow), int(p.oc), int(9 * p.ic)};
+  const bool vectors = p.ic % 4 == 0 && aligned16(p.x, p.w);
+  if (p.turned)  // the other convolution's kernel, half a turn round
+    product(queue, a, TurnedWeights{p.w, p.oc, 9 * p.oc, 3, 2, 2, -1, -1, Divisor(p.ic), Divisor(3)}, c, size, p.bias, vectors && p.oc % 4 == 0);
+  else
+    product(queue, a, Matrix<true>{p.w, 9 * p.ic, 0}, c, size, p.bias, vectors);
+}
+
+}  // namespace rescunet::cuda

@@ -1,0 +1,93 @@
+// Compiles every CUDA kernel for the architectures we ship, and compares what each uses of a multiprocessor with
+// native/cuda/resources.json. A kernel that spills registers is an error, and so is one whose registers or shared memory differ
+// from the table: `node scripts/check-cuda.mjs --write` writes it anew. Needs nvcc (NVCC names one), no card.
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { devNull } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ARCHITECTURES = ['80', '90a'];
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const folder = join(root, 'native', 'cuda');
+const table = join(folder, 'resources.json');
+const nvcc = process.env.NVCC ?? 'nvcc';
+
+function run(command, args, input) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', input, maxBuffer: 1 << 28 });
+  if (error || status !== 0) {
+    console.error(`check-cuda: ${command} failed: ${error?.message ?? stderr}`);
+    process.exit(1);
+  }
+  return stdout + stderr;
+}
+
+/** ptxas' report on one file: mangled name -> registers, shared bytes, bytes spilled. */
+function compile(file, architecture) {
+  const code = `arch=compute_${architecture},code=sm_${architecture}`;
+  const report = run(nvcc, ['-std=c++20', '-O3', `-gencode=${code}`, '-Xptxas=-v', '-cubin', '-o', devNull, file]);
+  const kernels = new Map();
+  let name;
+  for (const line of report.split('\n')) {
+    name = /Compiling entry function '(\S+)'/.exec(line)?.[1] ?? name;
+    const spilled = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
+    if (spilled && name) kernels.set(name, { spilled: Number(spilled[1]) + Number(spilled[2]) });
+    const used = /Used (\d+) registers/.exec(line);
+    if (used)
+      Object.assign(kernels.get(name), {
+        registers: Number(used[1]),
+        shared: Number(/(\d+) bytes smem/.exec(line)?.[1] ?? 0),
+      });
+  }
+  return kernels;
+}
+
+const found = {};
+const spills = [];
+for (const file of readdirSync(folder)
+  .filter((name) => name.endsWith('.cu'))
+  .sort()) {
+  for (const architecture of ARCHITECTURES) {
+    const kernels = compile(join(folder, file), architecture);
+    const mangled = [...kernels.keys()];
+    const readable = mangled.length ? run('c++filt', [], mangled.join('\n')).trim().split('\n') : [];
+    mangled.forEach((key, i) => {
+      const { registers, shared, spilled } = kernels.get(key);
+      const name = readable[i]
+        .replace(/rescunet::cuda::|\(anonymous namespace\)::|_GLOBAL__N__\w+::|^void /g, '')
+        .replace(/\(.*$/, '');
+      if (spilled) spills.push(`${file} ${name} sm_${architecture}: ${spilled} bytes`);
+      found[`${file} ${name}`] = { ...found[`${file} ${name}`], [`sm_${architecture}`]: [registers, shared] };
+    });
+  }
+}
+
+if (spills.length) {
+  console.error(`check-cuda: registers are spilled:\n  ${spills.join('\n  ')}`);
+  process.exit(1);
+}
+const text = `${JSON.stringify(
+  {
+    compiler: run(nvcc, ['--version']).match(/release [\d.]+/)?.[0],
+    columns: ['registers', 'shared bytes'],
+    kernels: found,
+  },
+  null,
+  1,
+)
+  .replace(/\[\s+(\d+),\s+(\d+)\s+\]/g, '[$1, $2]')
+  .replace(/\{\s+("sm_\d+a?": \[\d+, \d+\]),\s+("sm_\d+a?": \[\d+, \d+\])\s+\}/g, '{ $1, $2 }')}\n`;
+if (process.argv.includes('--write')) writeFileSync(table, text);
+else if (readFileSync(table, 'utf8') !== text) {
+  const known = JSON.parse(readFileSync(table, 'utf8')).kernels;
+  const changed = [...new Set([...Object.keys(known), ...Object.keys(found)])].filter(
+    (name) => JSON.stringify(known[name]) !== JSON.stringify(found[name]),
+  );
+  for (const name of changed)
+    console.error(`  ${name}: ${JSON.stringify(known[name])} -> ${JSON.stringify(found[name])}`);
+  console.error(
+    'check-cuda: the kernels use other resources than native/cuda/resources.json says; look at the change, then run with --write',
+  );
+  process.exit(1);
+}
+console.log(`check-cuda: ${Object.keys(found).length} kernels, no spills`);
