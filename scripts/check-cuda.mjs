@@ -29,11 +29,15 @@ function compile(file, architecture) {
   const kernels = new Map();
   let name;
   for (const line of report.split('\n')) {
-    name = /Compiling entry function '(\S+)'/.exec(line)?.[1] ?? name;
-    const spilled = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
-    if (spilled && name) kernels.set(name, { spilled: Number(spilled[1]) + Number(spilled[2]) });
+    const entry = /Compiling entry function '(\S+)'/.exec(line)?.[1];
+    if (entry) {
+      name = entry;
+      kernels.set(name, { registers: 0, shared: 0, spilled: 0 });
+    }
+    const spilled = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line); // of a kernel, or of a function it calls
+    if (spilled && name) kernels.get(name).spilled += Number(spilled[1]) + Number(spilled[2]);
     const used = /Used (\d+) registers/.exec(line);
-    if (used)
+    if (used && name)
       Object.assign(kernels.get(name), {
         registers: Number(used[1]),
         shared: Number(/(\d+) bytes smem/.exec(line)?.[1] ?? 0),

@@ -100,6 +100,11 @@ export class GanStep {
     return this.step.arenaBytes;
   }
 
+  /** The recorded step: who holds that memory, then its instructions. */
+  describe(): string {
+    return this.step.describe();
+  }
+
   /** One step of the discriminators and one of the generator. Throws ShapeError. */
   async run(batch: PairBatch): Promise<StepLosses> {
     const losses = tidy(() => this.step(...this.upload(batch)));

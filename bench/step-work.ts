@@ -1,0 +1,48 @@
+// What the two sides of `bench/step.ts` agree on, and the arithmetic of a recorded step.
+
+/** One piece of work on one shape. */
+export interface Work {
+  kind: WorkKind;
+  /** Channels of the first level of the generator and of the discriminators. */
+  width: number;
+  /** Side of the maps in pixels. */
+  size: number;
+  batch: number;
+  threads: number;
+  /** Our side writes this file before it is ready; peers read it. */
+  weights?: string;
+  /** Tell who holds the arena. */
+  holders?: boolean;
+  /** How PyTorch lays out its maps. */
+  variant?: 'eager' | 'channels_last';
+}
+
+export type WorkKind = 'inference' | 'generator' | 'gan';
+export const WORK_KINDS: readonly WorkKind[] = ['inference', 'generator', 'gan'];
+
+/** Work that can be repeated; `run` answers a number that both sides must agree on the first time (a loss, a colour). */
+export interface Subject {
+  run(): Promise<number>;
+  plan: { describe(): string; readonly arenaBytes: number };
+  arenaBytes?: () => number;
+}
+
+const DIRECT = new Set(['conv2d', 'conv2d_input', 'conv2d_weight']);
+
+/**
+ * Operations of a plan's convolutions counted as direct ones (a multiplication and an addition each), whatever form they
+ * take; undefined where a convolution is of a kind not known here.
+ */
+export function convolutionFlops(description: string): number | undefined {
+  let flops = 0;
+  for (const line of description.split('\n')) {
+    const kernel = line.slice(0, line.indexOf(' '));
+    if (!/conv|winograd/.test(kernel)) continue;
+    const number = (name: string): number => Number(new RegExp(` ${name}=(\\d+)`).exec(line)?.[1] ?? Number.NaN);
+    const outputs = number('n') * number('oh') * number('ow') * number('oc');
+    if (DIRECT.has(kernel)) flops += (2 * outputs * number('kh') * number('kw') * number('ic')) / number('groups');
+    else if (kernel === 'winograd') flops += 2 * outputs * 9 * number('ic');
+    else return undefined;
+  }
+  return Number.isFinite(flops) && flops > 0 ? flops : undefined;
+}

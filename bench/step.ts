@@ -1,0 +1,244 @@
+// `npm run bench:step -- --width 64 --size 256 --batch 4 [--kind inference|generator|gan]`: milliseconds, images/s and memory of
+// the generator and of training steps, beside PyTorch's where a Python that has it is given or found. Contract: every subject has
+// a process of its own and they take turns in one run, so that the machine's moods meet all of them.
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { machine, median, mib, whole, writeResult } from './report.js';
+import { WORK_KINDS, type Work, type WorkKind } from './step-work.js';
+
+/** Of the outputs from the same weights: they lie in [-1, 1]. */
+const TOLERANCE = 1e-4;
+
+/** cpu: a fair PyTorch is one whose allocator keeps its pages. */
+const ALLOCATOR = {
+  MALLOC_MMAP_THRESHOLD_: '4294967295',
+  MALLOC_TRIM_THRESHOLD_: '68719476736',
+  MALLOC_TOP_PAD_: '268435456',
+};
+
+interface Answer {
+  parameters?: number;
+  startBytes?: number;
+  difference?: number;
+  milliseconds?: number;
+  value?: number;
+  peakBytes?: number;
+  arenaBytes?: number;
+  flops?: number | null;
+  holders?: string;
+}
+
+/** A process that answers every line with a line. */
+class Process {
+  private readonly child: ChildProcessWithoutNullStreams;
+  private readonly lines: AsyncIterator<string>;
+  private errors = '';
+
+  constructor(
+    readonly name: string,
+    command: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv,
+  ) {
+    this.child = spawn(command, args, { env: { ...process.env, ...env } });
+    this.child.stderr.on('data', (text) => {
+      this.errors = `${this.errors}${text}`.slice(-4000);
+    });
+    this.child.on('error', (error) => {
+      this.errors += error.message;
+    });
+    this.child.stdin.on('error', () => {}); // the answer that does not come says more
+    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async next(): Promise<Answer> {
+    const { value, done } = await this.lines.next();
+    if (done) throw new Error(`${this.name} ended: ${this.errors.trim().split('\n').slice(-4).join(' | ')}`);
+    return JSON.parse(value) as Answer;
+  }
+
+  ask(request: 'run' | 'memory'): Promise<Answer> {
+    this.child.stdin.write(`${JSON.stringify({ request })}\n`);
+    return this.next();
+  }
+
+  close(): void {
+    this.child.stdin.end();
+    this.child.kill();
+  }
+}
+
+interface Row {
+  subject: string;
+  kind: WorkKind;
+  milliseconds: number[];
+  median: number;
+  min: number;
+  imagesPerSecond: number;
+  gflops?: number;
+  parameters: number;
+  /** Peak of the process, and what it held before it built anything (runtime and libraries). */
+  peakBytes: number;
+  startBytes: number;
+  arenaBytes?: number;
+  /** Largest difference of the outputs from ours, from the same weights, and of the first loss. */
+  difference?: number;
+  firstValue: number;
+}
+
+const { values: given } = parseArgs({
+  options: {
+    width: { type: 'string', default: '64' },
+    size: { type: 'string', default: '256' },
+    batch: { type: 'string', default: '1' },
+    kind: { type: 'string', multiple: true, default: [...WORK_KINDS] },
+    threads: { type: 'string' },
+    repeats: { type: 'string', default: '7' },
+    python: { type: 'string' },
+    'no-peer': { type: 'boolean', default: false },
+    holders: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+
+const about = machine();
+const shape = {
+  width: whole('width', given.width),
+  size: whole('size', given.size, 32),
+  batch: whole('batch', given.batch),
+  threads: given.threads ? whole('threads', given.threads) : about.threads,
+};
+const repeats = whole('repeats', given.repeats);
+const kinds = given.kind.map((kind) => {
+  const known = WORK_KINDS.find((one) => one === kind);
+  if (!known) throw new RangeError(`--kind is ${WORK_KINDS.join(', ')}, got '${kind}'`);
+  if (known === 'gan' && shape.size < 64)
+    throw new RangeError(`--kind gan wants --size 64 or more (its local discriminator sees half), got ${shape.size}`);
+  return known;
+});
+
+/** The version of the PyTorch that this Python has. */
+function torchOf(python: string): string | undefined {
+  const { status, stdout } = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
+}
+const python = given.python ?? 'python3';
+const torch = given['no-peer'] ? undefined : torchOf(python);
+if (given.python && !given['no-peer'] && !torch) throw new Error(`--python: ${python} cannot import torch`);
+
+const local = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+function start(work: Work): Process {
+  const env = { RESCUNET_THREADS: String(work.threads), OMP_NUM_THREADS: String(work.threads) };
+  if (!work.variant) {
+    const args = ['--import', local('../test/typescript.mjs'), local('./step-subject.ts'), JSON.stringify(work)];
+    return new Process('ours', process.execPath, args, env);
+  }
+  const args = [local('./peers/torch_step.py'), JSON.stringify(work)];
+  return new Process(`torch ${work.variant}`, python, args, { ...env, ...ALLOCATOR });
+}
+
+/** All subjects of one kind of work, in turns. */
+async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
+  const subjects: { process: Process; ready: Answer; first: number; times: number[] }[] = [];
+  const open = async (work: Work): Promise<Answer> => {
+    const process = start(work);
+    const subject = { process, ready: {} as Answer, first: Number.NaN, times: [] };
+    subjects.push(subject);
+    subject.ready = await process.next();
+    return subject.ready;
+  };
+  try {
+    const own = { kind, ...shape, holders: given.holders };
+    const ours = await open({ ...own, weights: torch ? weights : undefined });
+    for (const variant of torch ? (['eager', 'channels_last'] as const) : []) {
+      const { parameters, difference = Number.NaN } = await open({ ...own, weights, variant });
+      if (parameters !== ours.parameters)
+        throw new Error(`${kind}: ours has ${ours.parameters} parameters, torch ${parameters}: no comparison`);
+      if (!(difference <= TOLERANCE))
+        throw new Error(`${kind}: outputs from the same weights differ by ${difference}, allowed ${TOLERANCE}`);
+    }
+    for (const subject of subjects) subject.first = (await subject.process.ask('run')).value ?? Number.NaN;
+    for (const { process, first } of subjects) {
+      if (!(Math.abs(first - subjects[0].first) <= 1e-3 * Math.max(1, Math.abs(first))))
+        throw new Error(`${kind}: the first step of ${process.name} gives ${first}, ours ${subjects[0].first}`);
+    }
+    for (let round = 0; round <= repeats; round++) {
+      for (const { process, times } of subjects) {
+        const { milliseconds = Number.NaN } = await process.ask('run');
+        if (round > 0) times.push(milliseconds); // one round to settle
+      }
+    }
+    const rows: Row[] = [];
+    let flops: number | null | undefined;
+    for (const { process, ready, first, times } of subjects) {
+      const memory = await process.ask('memory');
+      flops ??= memory.flops;
+      const middle = median(times);
+      rows.push({
+        subject: process.name,
+        kind,
+        milliseconds: times,
+        median: middle,
+        min: Math.min(...times),
+        imagesPerSecond: (1000 * shape.batch) / middle,
+        gflops: flops ? flops / middle / 1e6 : undefined,
+        parameters: ready.parameters ?? Number.NaN,
+        peakBytes: memory.peakBytes ?? Number.NaN,
+        startBytes: ready.startBytes ?? Number.NaN,
+        arenaBytes: memory.arenaBytes,
+        difference: ready.difference,
+        firstValue: first,
+      });
+      if (memory.holders) console.log(memory.holders);
+    }
+    return rows;
+  } finally {
+    for (const { process } of subjects) process.close();
+  }
+}
+
+function print(rows: readonly Row[]): void {
+  for (const row of rows) {
+    const text = [
+      row.kind.padEnd(10),
+      row.subject.padEnd(20),
+      `${row.median.toFixed(1)} ms (min ${row.min.toFixed(1)})`.padStart(28),
+      `${row.imagesPerSecond.toFixed(2)} images/s`.padStart(18),
+      `${row.gflops?.toFixed(1) ?? '-'} GFLOP/s`.padStart(16),
+      `peak ${mib(row.peakBytes)} (${mib(row.startBytes)} at the start)`,
+      row.arenaBytes === undefined ? '' : `arena ${mib(row.arenaBytes)}`,
+    ];
+    console.log(text.join('  ').trimEnd());
+  }
+  const [ours, ...peers] = rows;
+  for (const peer of peers) {
+    const ratio = (peer.median / ours.median).toFixed(2);
+    const memory = (ours.peakBytes / peer.peakBytes).toFixed(2);
+    console.log(
+      `${ours.kind.padEnd(10)}  ours is ${ratio} times as quick as ${peer.subject}, in ${memory} of its memory`,
+    );
+  }
+}
+
+console.log(
+  `${about.cpu}, ${shape.threads} threads, ${about.instructionSet}, node ${about.node}, load ${about.load.toFixed(1)}`,
+);
+console.log(torch ? `torch ${torch}` : given['no-peer'] ? 'ours alone' : `${python} has no torch: ours alone`);
+const folder = mkdtempSync(join(tmpdir(), 'rescunet-bench-'));
+const rows: Row[] = [];
+try {
+  for (const kind of kinds) {
+    const measured = await measure(kind, join(folder, 'weights.safetensors'));
+    print(measured);
+    rows.push(...measured);
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+if (given.json) writeResult(given.json, { bench: 'step', machine: { ...about, torch }, shape, repeats, rows });
