@@ -16,7 +16,10 @@ export interface CompleteOptions {
   method?: CompletionMethod;
   /** In evaluation mode (`loadGenerator` returns it so). */
   generator?: GeneratorNetwork;
-  /** Keep the pixels that the photo saw and blend the generator's into the rest (our choice, not the paper's). */
+  /**
+   * Keep the pixels that the photo saw, and blend the generator's colours with the mirrored half's fine structure into the rest (our
+   * choice, not the paper's).
+   */
   composite?: boolean;
 }
 
@@ -33,7 +36,7 @@ export function complete(view: View, footprint: Uint8Array, options: CompleteOpt
   if (!generator) throw new ShapeError('complete: the method generator wants a generator, got none');
   return tidy(() => {
     const drawn = drawnBy(generator, view, footprint);
-    return composite ? keepSeen(view, drawn, footprint) : drawn;
+    return composite ? keepSeen(view, withMirroredDetail(drawn, view, footprint), footprint) : drawn;
   });
 }
 
@@ -43,6 +46,27 @@ function drawnBy(generator: GeneratorNetwork, { texture, mask }: View, footprint
   const maps = texture.reshape([1, h, w, 3]);
   const inside = footprintTensor(footprint, h, w);
   return completeMaps(generator, maps, mask.reshape([1, h, w]), inside, { seed: 0 }).final.reshape([h, w, 3]);
+}
+
+/** Structures smaller than this part of the map's side are detail. */
+const DETAIL = 1 / 32;
+
+/**
+ * The generator's colours with the fine structure of the face's other half (our choice): a small network draws light and colour
+ * well and detail not at all, with symmetry it is the other way round.
+ */
+function withMirroredDetail(drawn: Tensor, view: View, footprint: Uint8Array): Tensor {
+  const [h, w, c] = drawn.shape;
+  const kernelSize = Math.max(1, Math.round(h * DETAIL));
+  const coarse = (map: Tensor) =>
+    map
+      .reshape([1, h, w, c])
+      .avgPool2d({ kernelSize })
+      .resize({ size: [h, w], mode: 'bilinear' })
+      .reshape([h, w, c]);
+  const mirrored = completeByMirror(view, footprint);
+  const inside = footprintTensor(footprint, h, w);
+  return coarse(drawn).add(mirrored.sub(coarse(mirrored))).clip(0, 255).mul(inside);
 }
 
 /** Cosine below which the generator is believed more than the photo. */
