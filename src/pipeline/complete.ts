@@ -66,7 +66,10 @@ function withMirroredDetail(drawn: Tensor, view: View, footprint: Uint8Array): T
       .reshape([h, w, c]);
   const mirrored = completeByMirror(view, footprint);
   const inside = footprintTensor(footprint, h, w);
-  return coarse(drawn).add(mirrored.sub(coarse(mirrored))).clip(0, 255).mul(inside);
+  return coarse(drawn)
+    .add(mirrored.sub(coarse(mirrored)))
+    .clip(0, 255)
+    .mul(inside);
 }
 
 /** Cosine below which the generator is believed more than the photo. */
