@@ -89,7 +89,7 @@ export interface Completion {
 
 /**
  * How hidden parts are to be filled: as the options say, else by the generator that ships on the package's own face model, and by
- * symmetry on others, whose photos it still completes less well (docs/training.md). Throws UsageError or FormatError.
+ * symmetry on others, whose photos it still completes less well (README). Throws UsageError or FormatError.
  */
 export async function loadCompletion({
   completion,

@@ -85,7 +85,7 @@ export function saveGenerator(
 const FLAGS = { true: true, false: false } as const;
 const MODES = Object.keys(INPUT_CHANNELS) as InputMode[];
 
-/** The small Attention ResCUNet that ships with the package, for the layout of its own face model (docs/training.md). */
+/** The small Attention ResCUNet that ships with the package, for the layout of its own face model (README). */
 export const SHIPPED_GENERATOR = fileURLToPath(new URL('../../assets/generator.safetensors', import.meta.url));
 
 /**
