@@ -2,6 +2,9 @@
 export * from './cylindrical.js';
 export type { Box, FaceBox, FaceDetector, ScoredBox } from './detection.js';
 export * from './discriminator.js';
+export * from './face-decoder.js';
+export * from './face-features.js';
+export * from './face-parameters.js';
 export { FaceBoxes } from './faceboxes.js';
 export { FaceNet, type FaceNetOptions } from './facenet.js';
 export * from './fitter.js';
@@ -17,4 +20,5 @@ export * from './pose.js';
 export * from './rescunet.js';
 export * from './resnet.js';
 export { ResNetRecogniser, type ResNetRecogniserOptions } from './resnet-recogniser.js';
+export * from './surface-points.js';
 export { UvGan, type UvGanOptions } from './uvgan.js';
