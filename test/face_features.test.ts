@@ -15,7 +15,7 @@ import {
 } from '../src/models/index.js';
 import { loadFaceModel } from '../src/pipeline/face_model.js';
 import { ones, type Tensor, tensor } from '../src/tensor/index.js';
-import { alignment } from './close.js';
+import { relativeDifference } from './close.js';
 import { faceOf, smallModel } from './faces.js';
 import { sharedPath } from './shared.js';
 
@@ -164,13 +164,14 @@ it.skipIf(!published || !basel)("the published anchors lie where ours would, and
   const away = covered.map((k) => Math.hypot(...[0, 1, 2].map((c) => at(bfm.mean, 0, k, c) - data[3 * wanted[k] + c])));
   const near = covered.filter((_, i) => away[i] < 50); // micrometres
   expect(near.length / covered.length).toBeGreaterThan(0.98);
+  // Where the dense modes are known well, that is, not at the rim of the mesh.
+  const quality = readSafetensors(basel).quality.data;
+  const known = near.filter((k) => [0, 1, 2].every((j) => Number(quality[points.corners[3 * k + j]]) < 2));
+  expect(known.length).toBeGreaterThan(3000);
   const stride = bfm.mean.length;
   for (const mode of [0, 7, 39]) {
-    const ours = near.flatMap((k) => [0, 1, 2].map((c) => at(bfm.identity, mode * stride, k, c)));
-    const theirs = near.flatMap((k) => [0, 1, 2].map((c) => w.data[(3 * wanted[k] + c) * 40 + mode] as number));
-    // Dense modes were recovered from published data, to about 30 micrometres at the rim.
-    const { cosine, ratio } = alignment(ours, theirs);
-    expect(cosine, `mode ${mode}`).toBeGreaterThan(0.999);
-    expect(Math.abs(ratio - 1), `mode ${mode}`).toBeLessThan(0.01);
+    const ours = known.flatMap((k) => [0, 1, 2].map((c) => at(bfm.identity, mode * stride, k, c)));
+    const theirs = known.flatMap((k) => [0, 1, 2].map((c) => w.data[(3 * wanted[k] + c) * 40 + mode] as number));
+    expect(relativeDifference(ours, theirs), `mode ${mode}`).toBeLessThan(1e-3);
   }
 });

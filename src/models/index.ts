@@ -16,9 +16,20 @@ export { MobileNetV1, type MobileNetV1Options, normalizeCrops } from './mobilene
 export * from './morphable.js';
 export { Mtcnn, type MtcnnOptions } from './mtcnn.js';
 export * from './parameters62.js';
+export { type ComponentOptions, type Components, principalComponents, truncatedSvd } from './pca.js';
 export * from './pose.js';
+export { generalisedProcrustes, procrustes, robustProcrustes, type Similarity } from './procrustes.js';
 export * from './rescunet.js';
 export * from './resnet.js';
 export { ResNetRecogniser, type ResNetRecogniserOptions } from './resnet-recogniser.js';
+export {
+  type Alignment,
+  modelFromScans,
+  type Reconstruction,
+  type ScanModel,
+  type ScanModelOptions,
+  type ScannedSubject,
+  type Stage,
+} from './scan-model.js';
 export * from './surface-points.js';
 export { UvGan, type UvGanOptions } from './uvgan.js';
