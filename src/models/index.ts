@@ -2,6 +2,9 @@
 export * from './cylindrical.js';
 export type { Box, FaceBox, FaceDetector, ScoredBox } from './detection.js';
 export * from './discriminator.js';
+export * from './face-decoder.js';
+export * from './face-features.js';
+export * from './face-parameters.js';
 export { FaceBoxes } from './faceboxes.js';
 export { FaceNet, type FaceNetOptions } from './facenet.js';
 export * from './fitter.js';
@@ -28,4 +31,5 @@ export {
   type ScannedSubject,
   type Stage,
 } from './scan-model.js';
+export * from './surface-points.js';
 export { UvGan, type UvGanOptions } from './uvgan.js';
