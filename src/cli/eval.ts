@@ -88,17 +88,21 @@ function drawnPeople(text: string): DrawnPeople {
   return { identities: read('identities'), first: read('first'), expressions: read('expressions') };
 }
 
+export interface EvalPoseOptions extends EvalUvOptions {
+  recogniser?: string;
+  crop: 'uv' | 'frontal';
+}
+
 export function addEval(program: Command, run: Run): void {
   const evaluation = program.command('eval').description('Measure completion and recognition.');
   addUv(evaluation, run);
   addVerify(evaluation, run);
+  addPose(evaluation, run);
 }
 
-function addUv(evaluation: Command, run: Run): void {
-  const command = evaluation
-    .command('uv')
-    .description('UV completion: PSNR and SSIM by region and yaw, on pairs that none of the networks was trained on.')
-    .requiredOption('--out <dir>', 'where results.json, results.md, pairs.jsonl and figures/ go')
+/** Where pairs come from and what completes them. */
+const addPairOptions = (command: Command): Command =>
+  command
     .option('--data <dirs...>', 'pairs made by `rescunet data`; several folders count as one')
     .option('--synth-pie <people>', 'pairs drawn now, e.g. identities=5,first=1000,expressions=1', drawnPeople)
     .option('--textures <dir>', 'pairs from complete textures (with --model)')
@@ -115,13 +119,25 @@ function addUv(evaluation: Command, run: Run): void {
     .addOption(
       new Option('--method <names...>', 'methods without weights (default: both)').choices(['input', 'mirror']),
     )
-    .option('--weights <[name=]file>', 'a generator to measure; may be given several times', namedWeights)
-    .option('--composite', "measure generators with the photo's pixels kept, too")
-    .option('--intermediate', "measure the first U-Net's map, too, where there are two")
+    .option('--weights <[name=]file>', 'a generator to measure; may be given several times', namedWeights);
+
+/** The same for how many are measured. */
+const addSampleOptions = (command: Command): Command =>
+  command
     .option('--samples <number>', 'at most so many pairs, balanced over yaw', whole(1, 10000000))
     .option('--seed <number>', 'what the sample is drawn from', whole(0, 2 ** 31 - 1), 1)
-    .option('--batch <pairs>', 'pairs given to a network at a time', whole(1, 256), 8)
+    .option('--batch <pairs>', 'pairs given to a network at a time', whole(1, 256), 8);
+
+function addUv(evaluation: Command, run: Run): void {
+  const command = evaluation
+    .command('uv')
+    .description('UV completion: PSNR and SSIM by region and yaw, on pairs that none of the networks was trained on.')
+    .requiredOption('--out <dir>', 'where results.json, results.md, pairs.jsonl and figures/ go');
+  addPairOptions(command)
+    .option('--composite', "measure generators with the photo's pixels kept, too")
+    .option('--intermediate', "measure the first U-Net's map, too, where there are two")
     .option('--figures [people]', 'sheets side by side and attention maps of so many people (3)', whole(1, 1000));
+  addSampleOptions(command);
   addReportOptions(command)
     .addHelpText(
       'after',
@@ -136,5 +152,32 @@ Examples:
     )
     .action((options: EvalUvOptions) =>
       run(options, async (reporter) => (await import('./run-eval-uv.js')).runEvalUv(options, reporter)),
+    );
+}
+
+function addPose(evaluation: Command, run: Run): void {
+  const command = evaluation
+    .command('pose')
+    .description("Same or different by the photo's yaw: completed faces against true ones (the paper's Table 2).")
+    .requiredOption('--out <dir>', 'where results.json and results.md go')
+    .requiredOption('--recogniser <file>', 'its weights, e.g. mobilefacenet_casia_068.safetensors or an IR-18 to 100');
+  addPairOptions(command).addOption(
+    new Option('--crop <what>', 'what the recogniser sees: the middle of the UV map, or the face from the front')
+      .choices(['uv', 'frontal'])
+      .default('uv'),
+  );
+  addSampleOptions(command);
+  addReportOptions(command)
+    .addHelpText(
+      'after',
+      `
+One of --data, --synth-pie and --textures says where the pairs come from. docs/recognition.md says what is measured.
+
+Examples:
+  rescunet eval pose --synth-pie identities=50,first=5000,expressions=1 --recogniser mobilefacenet_casia_068.safetensors --out table2
+  rescunet eval pose --data held-out --weights uvgan=a.safetensors --weights ours=b.safetensors --recogniser r50.pth --out table2`,
+    )
+    .action((options: EvalPoseOptions) =>
+      run(options, async (reporter) => (await import('./run-eval-pose.js')).runEvalPose(options, reporter)),
     );
 }

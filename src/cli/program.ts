@@ -10,6 +10,7 @@ import { addDetect } from './detect.js';
 import { addEmbed } from './embed.js';
 import { EXIT_CRASH, EXIT_OK, EXIT_USAGE, explain } from './errors.js';
 import { addEval } from './eval.js';
+import { addFigures } from './figures.js';
 import { addFit } from './fit.js';
 import { addInfo } from './info.js';
 import { addModel } from './model.js';
@@ -68,6 +69,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
     addData,
     addTrain,
     addEval,
+    addFigures,
     addInfo,
   ]) {
     add(program, run);

@@ -104,18 +104,18 @@ async function draw(
 }
 
 /** `kind uvgan, channels 3, ...`, without what is not set. */
-const describe = (about: Readonly<Record<string, unknown>>): string =>
+export const describe = (about: Readonly<Record<string, unknown>>): string =>
   Object.entries(about)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => `${key} ${value}`)
     .join(', ');
 
 /** Refuses, before any work, what cannot work. */
-function checkOptions({ data, synthPie: drawn, textures, model, size, method, weights }: EvalUvOptions): void {
+export function checkOptions({ data, synthPie: drawn, textures, model, size, method, weights }: EvalUvOptions): void {
   const places = Object.entries({ '--data': data, '--synth-pie': drawn, '--textures': textures }).filter(([, v]) => v);
   if (places.length !== 1) {
     const given = places.length === 0 ? 'none is given' : `${places.map(([name]) => name).join(' and ')} are given`;
-    throw new UsageError(`eval uv: one of --data, --synth-pie and --textures says where the pairs come from; ${given}`);
+    throw new UsageError(`eval: one of --data, --synth-pie and --textures says where the pairs come from; ${given}`);
   }
   if (data && size !== undefined) {
     throw new UsageError(`--size ${size}: pairs on disk have the size they were made with; leave it out with --data`);
@@ -132,12 +132,12 @@ function checkOptions({ data, synthPie: drawn, textures, model, size, method, we
   const names = [...(method ?? ['input', 'mirror']), ...files.map(({ name }) => name)];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    throw new UsageError(`eval uv: two methods are called '${twice}'; name weights with --weights other=FILE`);
+    throw new UsageError(`eval: two methods are called '${twice}'; name weights with --weights other=FILE`);
   }
 }
 
 /** The pairs, and a line for each part of them that is damaged. */
-async function openPairs(options: EvalUvOptions): Promise<{ source: PairSource; problems: string[] }> {
+export async function openPairs(options: EvalUvOptions): Promise<{ source: PairSource; problems: string[] }> {
   const { data, synthPie: drawn, textures, model, split, views, size = DEFAULT_SIZE, dataSeed: seed } = options;
   const fitError = options.fitError ? 1 : 0;
   if (drawn) {
@@ -157,7 +157,7 @@ async function openPairs(options: EvalUvOptions): Promise<{ source: PairSource; 
   return { source: joinSources(parts), problems: parts.flatMap(({ source }) => [...source.problems]) };
 }
 
-async function loadMethods(
+export async function loadMethods(
   { method: names = ['input', 'mirror'], weights = [] }: EvalUvOptions,
   source: PairSource,
 ): Promise<Completer[]> {

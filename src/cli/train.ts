@@ -1,4 +1,4 @@
-// rescunet train: a completion network from a configuration file.
+// rescunet train: a completion network or a recogniser from a configuration file.
 import type { Command } from 'commander';
 import type { Run } from './command.js';
 import { addReportOptions } from './photo-options.js';
@@ -16,7 +16,9 @@ export interface TrainOptions {
 export function addTrain(program: Command, run: Run): void {
   const command = program
     .command('train [config]')
-    .description('Train a completion network as a YAML file says; killed or stopped, it goes on where it was.')
+    .description(
+      'Train a completion network or a recogniser as a YAML file says; killed or stopped, it goes on where it was.',
+    )
     .option('--resume', "go on from the run's newest checkpoint")
     .option('--set <key=value>', 'change a key of the file, e.g. optimiser.lr=2e-4; may be repeated', gathered, [])
     .option('--run <dir>', 'the folder of the run, instead of the key run')
@@ -25,13 +27,14 @@ export function addTrain(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-The folder of a run holds checkpoints/, generator.safetensors, best.safetensors, metrics.jsonl and TensorBoard's events.
+The folder of a run holds checkpoints/, generator.safetensors (or recogniser.safetensors), best.safetensors, metrics.jsonl and TensorBoard's events.
 Ctrl-C finishes the step and writes a checkpoint (exit code 130); a second one ends at once.
 
 Examples:
   rescunet train --init train.yaml
   rescunet train train.yaml
   rescunet train train.yaml --resume
+  rescunet train --init recogniser.yaml --task recogniser
   rescunet train train.yaml --run runs/wide --set model.baseWidth=32 --set steps=20000
   tensorboard --logdir runs`,
     )

@@ -52,6 +52,8 @@ const BLOCKS = { 18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 14, 3], 100: [3,
 
 export interface IResNetOptions {
   depth?: keyof typeof BLOCKS;
+  /** Channels of the first level, 64 in the public networks; the others have 2, 4, 8 times as many. */
+  width?: number;
   /** The initial weights then depend on it alone; otherwise on `manualSeed` and the draws since. */
   seed?: number;
   /** False leaves all weights 0, for a state that is about to be loaded. */
@@ -71,22 +73,23 @@ export class IResNet extends Module {
   readonly fc: Linear;
   readonly features: BatchNorm2d;
 
-  constructor({ depth = 50, seed, initialize = true }: IResNetOptions = {}) {
+  constructor({ depth = 50, width = 64, seed, initialize = true }: IResNetOptions = {}) {
     super();
     const blocks = BLOCKS[depth];
     if (!blocks) throw new ShapeError(`IResNet: depth must be one of ${Object.keys(BLOCKS).join(', ')}, got ${depth}`);
+    if (!Number.isInteger(width) || width < 1) throw new ShapeError(`IResNet: width must be at least 1, got ${width}`);
     const { heUniform: init } = initialize ? initializers(seed) : uninitialized;
     const level = (ic: number, oc: number, count: number): IRBlock[] =>
       Array.from({ length: count }, (_, i) => new IRBlock(i === 0 ? ic : oc, oc, i === 0 ? 2 : 1, init));
-    this.conv1 = new Conv2d(3, 64, 3, { padding: 1, bias: false, init });
-    this.bn1 = new BatchNorm2d(64);
-    this.prelu = new PReLU(64);
-    this.layer1 = level(64, 64, blocks[0]);
-    this.layer2 = level(64, 128, blocks[1]);
-    this.layer3 = level(128, 256, blocks[2]);
-    this.layer4 = level(256, 512, blocks[3]);
-    this.bn2 = new BatchNorm2d(512);
-    this.fc = new Linear(512 * 7 * 7, 512, { init, flattened: [7, 7] });
+    this.conv1 = new Conv2d(3, width, 3, { padding: 1, bias: false, init });
+    this.bn1 = new BatchNorm2d(width);
+    this.prelu = new PReLU(width);
+    this.layer1 = level(width, width, blocks[0]);
+    this.layer2 = level(width, 2 * width, blocks[1]);
+    this.layer3 = level(2 * width, 4 * width, blocks[2]);
+    this.layer4 = level(4 * width, 8 * width, blocks[3]);
+    this.bn2 = new BatchNorm2d(8 * width);
+    this.fc = new Linear(8 * width * 7 * 7, 512, { init, flattened: [7, 7] });
     this.features = new EmbeddingNorm(512);
     this.eval();
   }
@@ -101,7 +104,8 @@ export class IResNet extends Module {
     for (const level of [this.layer1, this.layer2, this.layer3, this.layer4]) {
       for (const block of level) y = block.forward(y); // [n, 56, 56, 64] -> ... -> [n, 7, 7, 512]
     }
-    y = reshape(this.bn2.forward(y), [n, 512 * 7 * 7]);
+    y = this.bn2.forward(y); // [n, 7, 7, 512]
+    y = reshape(y, [n, y.size / n]);
     return this.features.forward(this.fc.forward(y)); // [n, 512]
   }
 }

@@ -8,6 +8,7 @@ import { expressionCoefficients } from '../../head/person.js';
 import { Random } from '../../head/random.js';
 import { paintAlbedo } from '../../head/skin.js';
 import { growRim, spread, type UvMap, uvMap } from '../../head/uv-map.js';
+import type { EulerAngles } from '../../models/pose.js';
 import { loadFaceModel } from '../face_model.js';
 import { surfaceOf, uvTableOf } from '../synthesise.js';
 import {
@@ -67,6 +68,12 @@ export interface SynthPieOptions extends ObserveOptions {
   seed?: number;
 }
 
+/** The pairs, and the scenes that they are photos of. */
+export interface SynthPie extends PairSource {
+  /** Pair `index` as it stood before the camera, whose angles are in degrees. Throws RangeError. */
+  view(index: number): { scene: Scene; pose: EulerAngles; meta: PairMeta };
+}
+
 /** What a person keeps under every light and expression. */
 interface Subject {
   alpha: Float32Array;
@@ -95,7 +102,7 @@ const PAINTED = 256;
  * identities x expressions x 19 illuminations x 15 viewpoints, or fewer of the last two; the viewpoint varies fastest. Throws
  * RangeError for options out of range.
  */
-export function synthPie(options: SynthPieOptions): PairSource {
+export function synthPie(options: SynthPieOptions): SynthPie {
   const {
     identities,
     firstIdentity = 0,
@@ -218,6 +225,11 @@ export function synthPie(options: SynthPieOptions): PairSource {
     meta(index) {
       const { roll: _, ...meta } = viewOf(index);
       return meta;
+    },
+    view(index) {
+      const { roll, ...meta } = viewOf(index);
+      const { scene } = sceneAt(meta.subject, meta.expression, meta.illumination);
+      return { scene, pose: { yaw: meta.yaw, pitch: meta.pitch, roll }, meta };
     },
   };
 }

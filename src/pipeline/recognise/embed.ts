@@ -4,6 +4,7 @@ import { FormatError } from '../../formats/error.js';
 import { IResNet } from '../../models/iresnet.js';
 import { mirrored } from '../../models/mirror.js';
 import { MobileFaceNet } from '../../models/mobilefacenet.js';
+import { ResNetRecogniser } from '../../models/resnet-recogniser.js';
 import { tensor } from '../../tensor/create.js';
 import { add, mul, sub } from '../../tensor/ops/elementwise.js';
 import { cast } from '../../tensor/ops/layout.js';
@@ -68,7 +69,8 @@ export function flipSummed(
 const DEPTHS: Readonly<Record<number, 18 | 34 | 50 | 100>> = { 2: 18, 6: 34, 14: 50, 30: 100 };
 
 /**
- * The recogniser of a checkpoint (.safetensors or torch): the CASIA MobileFaceNet, or an IR-18/34/50/100 under the public names.
+ * The recogniser of a checkpoint (.safetensors or torch): the CASIA MobileFaceNet, an IR-18/34/50/100 under the public names, or a
+ * ResNetRecogniser.
  * Throws FormatError naming the file.
  */
 export function loadRecogniser(file: string): Recogniser {
@@ -79,8 +81,20 @@ export function loadRecogniser(file: string): Recogniser {
   }
   const third = new Set(names.flatMap((name) => /^layer3\.(\d+)\./.exec(name)?.[1] ?? []));
   const depth = DEPTHS[third.size];
-  if (depth && 'features.weight' in state) {
-    return iresnetRecogniser(intoModule(new IResNet({ depth, initialize: false }), file, state));
+  if (depth && 'features.weight' in state && 'conv1.weight' in state) {
+    const [width] = state['conv1.weight'].shape;
+    return iresnetRecogniser(intoModule(new IResNet({ depth, width, initialize: false }), file, state));
+  }
+  if (names.some((name) => name.startsWith('trunk.'))) {
+    const deep = names.some((name) => name.startsWith('trunk.layer3.22.'));
+    const network = new ResNetRecogniser({ depth: deep ? 101 : 50, initialize: false });
+    const loaded = intoModule(network, file, state);
+    return flipSummed(
+      'ResNetRecogniser',
+      512,
+      (x) => loaded.forward(x),
+      () => loaded.dispose(),
+    );
   }
   for (const t of Object.values(state)) t.dispose();
   const known = 'MobileFaceNet (CASIA) and IR-18, 34, 50, 100 are known';

@@ -4,7 +4,9 @@ export { learningRate, parseTrainConfig, readTrainConfig, type TrainConfig, Trai
 export { defaultConfigText } from './config-text.js';
 export type { RunConfig, Scalars, Score as TrainScore, TrainJob, TrainTask } from './job.js';
 export { createStep } from './networks.js';
+export type { FacePairSpec, FaceSpec, RecogniserConfig } from './recogniser-config.js';
+export { type Backbone, RecogniserStep, type RecogniserStepOptions } from './recogniser-step.js';
 export { type GanNetworks, GanStep, type GanStepOptions, type PairBatch, type StepLosses } from './step.js';
-export { type AnyTrainConfig, readAnyTrainConfig, TASK_NAMES } from './tasks.js';
+export { type AnyTrainConfig, parseTrainConfigOf, readAnyTrainConfig, TASK_NAMES } from './tasks.js';
 export { RUN_FILES, TrainingError, train, trainTask } from './trainer.js';
 export type { StepReport, TrainOptions, TrainReport } from './types.js';

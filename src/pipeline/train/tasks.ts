@@ -5,9 +5,11 @@ import { COMPLETION_KEYS, type TrainConfig } from './config.js';
 import { type ConfigKeys, readConfig } from './config-reader.js';
 import { defaultConfigText } from './config-text.js';
 import type { RunConfig, TrainTask } from './job.js';
+import { RECOGNISER } from './recogniser.js';
+import { RECOGNISER_KEYS, type RecogniserConfig, recogniserConfigText } from './recogniser-config.js';
 
 /** Every kind of configuration; `task` tells them apart. */
-export type AnyTrainConfig = TrainConfig;
+export type AnyTrainConfig = TrainConfig | RecogniserConfig;
 
 interface Entry {
   task: TrainTask<RunConfig>;
@@ -30,7 +32,10 @@ const entry = <R, C extends AnyTrainConfig>(
   },
 ];
 
-const TASKS: ReadonlyMap<unknown, Entry> = new Map([entry(COMPLETION, COMPLETION_KEYS, defaultConfigText)]);
+const TASKS: ReadonlyMap<unknown, Entry> = new Map([
+  entry(COMPLETION, COMPLETION_KEYS, defaultConfigText),
+  entry(RECOGNISER, RECOGNISER_KEYS, recogniserConfigText),
+]);
 
 export const TASK_NAMES = [...TASKS.keys()] as readonly string[];
 
@@ -45,6 +50,11 @@ export function taskOf({ task }: Pick<RunConfig, 'task'>): TrainTask<RunConfig> 
 
 /** A configuration with every key of a task, commented. */
 export const defaultConfigOf = (task?: string): string | undefined => entryOf(task)?.text();
+
+/** Reads YAML text of any task; `file` names it in messages, and relative paths start at its folder. Throws TrainConfigError. */
+export function parseTrainConfigOf(text: string, file: string): AnyTrainConfig {
+  return readConfig({ text, file }, (task) => entryOf(task)?.keys, TASK_NAMES);
+}
 
 /**
  * Reads the configuration file of any task, with overrides `key.path=value` whose relative paths start at the working folder. Throws
