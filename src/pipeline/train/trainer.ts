@@ -70,6 +70,7 @@ export async function train(
     seed,
     flip: data.flip,
     cut: data.cut,
+    relight: data.relight,
     workers: data.workers,
     from: progress.step,
   });
