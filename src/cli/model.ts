@@ -1,10 +1,11 @@
-// rescunet model inspect | convert: what a face model file holds, and any of the known ones as one .safetensors.
+// rescunet model inspect | convert | build: what a face model file holds, any of the known ones as one .safetensors, one from scans.
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import type { MorphableModel } from '../models/morphable.js';
 import { EMBEDDED_MODEL, type Run } from './command.js';
 import { EXIT_OK, UsageError } from './errors.js';
+import { addModelBuild } from './model-build.js';
 
 interface ConvertOptions {
   uv: 'own' | 'cylindrical' | 'package';
@@ -14,11 +15,12 @@ interface ConvertOptions {
 export function addModel(program: Command, run: Run): void {
   const model = program
     .command('model')
-    .description('Look into face models and convert them.')
+    .description('Look into face models, convert them, make them from scans.')
     .addHelpText(
       'after',
-      '\nExamples:\n  rescunet model inspect\n  rescunet model convert bfm_3ddfa.safetensors face.safetensors',
+      '\nExamples:\n  rescunet model inspect\n  rescunet model convert bfm_3ddfa.safetensors face.safetensors\n  rescunet model build scans --out face.safetensors',
     );
+  addModelBuild(model, run);
 
   model
     .command('inspect')

@@ -70,7 +70,7 @@ export const addCompletionOptions = (command: Command): Command =>
     .addOption(
       new Option(
         '--completion <method>',
-        'how hidden parts are filled (default: generator; with --model mirror)',
+        'how hidden parts are filled (default: generator)',
       ).choices(['generator', 'mirror']),
     )
     .option('--generator <file>', 'weights of a generator (default: the one that ships with the package)')

@@ -3,9 +3,11 @@ export { FormatError } from './error.js';
 export { writeAtomically, writeAtomicallySync } from './files.js';
 export { type GlbOptions, saveGlb } from './glb.js';
 export type { HostArray } from './host-array.js';
+export { type MatCell, type MatStruct, type MatValue, readMat } from './mat.js';
 export type { Mesh } from './mesh.js';
 export { loadNpy, loadNpz, readNpy, readNpz, saveNpy, saveNpz } from './npy.js';
 export { loadObj, type ObjMesh, readObj, saveObj } from './obj.js';
+export { readPly } from './ply.js';
 export {
   type LoadOptions,
   loadSafetensors,

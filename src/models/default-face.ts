@@ -1,10 +1,10 @@
 // The face model that ships with the package, made here from the parametric head: no scan of a person went into it.
-// Contract: the file in assets/ is exactly what this builds (f16 modes); change the head and the file has to be rebuilt.
-import { principalComponents } from '../head/pca.js';
+// Contract: the file in assets/ is what this builds, to the rounding of its modes (f16); change the head and it has to be rebuilt.
 import { Random } from '../head/random.js';
 import { drawExpression, drawIdentity, ParametricHead } from '../head/scans.js';
 import { cylindricalUnwrap } from './cylindrical.js';
 import { MorphableModel } from './morphable.js';
+import { principalComponents } from './pca.js';
 
 export interface BuildOptions {
   seed?: number;
@@ -54,9 +54,9 @@ export function buildDefaultFaceModel({
   const mean = Float32Array.from(identity.mean);
   const model = new MorphableModel({
     mean,
-    identity: Float32Array.from(identity.modes),
+    identity: identity.modes,
     identityStd: Float32Array.from(identity.std),
-    expression: Float32Array.from(expression.modes),
+    expression: expression.modes,
     expressionStd: Float32Array.from(expression.std),
     triangles: head.template.triangles,
     landmarks: head.landmarks,

@@ -4,10 +4,10 @@
 import { fileURLToPath } from 'node:url';
 import { FormatError } from '../formats/error.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../formats/safetensors.js';
-import { solveCholesky } from '../models/cholesky.js';
 import { unwrapWithSeam } from '../models/cylindrical.js';
 import { inLayoutOf } from '../models/layout.js';
 import { FaceModelError, type HostTensor, MorphableModel } from '../models/morphable.js';
+import { outwards, placeLandmarks, splitAtSeams } from './model-parts.js';
 
 type Tensors = Readonly<Record<string, HostTensor>>;
 type Text = Readonly<Record<string, string>>;
@@ -96,8 +96,7 @@ export function convertFaceModel(path: string, { uv = 'own' }: ConvertOptions = 
     );
   }
   try {
-    const model = layout.read(tensors, readSafetensorsMetadata(path));
-    return REMAPPED[uv](model);
+    return withLayout(layout.read(tensors, readSafetensorsMetadata(path)), uv);
   } catch (error) {
     if (error instanceof FaceModelError) {
       throw new FormatError(path, error.field, error.message.replace(/^face model: [^:]*: /, ''));
@@ -105,6 +104,10 @@ export function convertFaceModel(path: string, { uv = 'own' }: ConvertOptions = 
     throw error;
   }
 }
+
+/** The model with the texture coordinates wanted. */
+export const withLayout = (model: MorphableModel, uv: NonNullable<ConvertOptions['uv']>): MorphableModel =>
+  REMAPPED[uv](model);
 
 const REMAPPED = {
   own: (model: MorphableModel) => model,
@@ -162,26 +165,17 @@ function fromFaceKit(t: Tensors, metadata: Text): MorphableModel {
   const badUv = cornersUv.findIndex((k) => !(k >= 0 && 2 * k + 1 < uvs.length));
   if (badUv >= 0)
     throw new FaceModelError('quads_uv', `row ${badUv >> 2} names ${cornersUv[badUv]} of ${uvs.length / 2}`);
-  const copies = new Map<number, number>();
-  const source: number[] = [];
-  const uv: number[] = [];
-  const triangles: number[] = [];
+  const kept: number[] = [];
+  const keptUv: number[] = [];
   for (let q = 0; q < corners.length; q += 4) {
     const places = cornersUv.subarray(q, q + 4);
     if (places.some((k) => uvs[2 * k] > 1 || uvs[2 * k + 1] > 1)) continue;
-    const quad = Array.from(places, (k, c) => {
-      const key = corners[q + c] * (uvs.length / 2) + k;
-      let copy = copies.get(key);
-      if (copy === undefined) {
-        copy = source.length;
-        copies.set(key, copy);
-        source.push(corners[q + c]);
-        uv.push(uvs[2 * k], uvs[2 * k + 1]);
-      }
-      return copy;
-    });
-    triangles.push(quad[0], quad[1], quad[2], quad[0], quad[2], quad[3]);
+    for (const c of [0, 1, 2, 0, 2, 3]) {
+      kept.push(corners[q + c]);
+      keptUv.push(places[c]);
+    }
   }
+  const split = splitAtSeams(kept, keptUv, uvs);
   const mean = floats(t.mean);
   const whole = new MorphableModel({
     mean,
@@ -196,7 +190,7 @@ function fromFaceKit(t: Tensors, metadata: Text): MorphableModel {
     licence: metadata.licence,
     units: 'cm',
   });
-  const part = whole.remap(Int32Array.from(source), Int32Array.from(triangles), Float32Array.from(uv));
+  const part = whole.remap(split.source, split.triangles, split.uv);
   outwards(part.mean, part.triangles);
   return part;
 }
@@ -221,61 +215,12 @@ function fromSurrey(t: Tensors, metadata: Text): MorphableModel {
     expression: expression.modes,
     expressionStd: new Float32Array(expression.count).fill(BLENDSHAPE_STD),
     triangles: outwards(mean, integers(t, 'tri', 3)),
-    landmarks: placeLandmarks(mean, known),
+    landmarks: placeLandmarks(mean, known, loadFaceModel()),
     uv: floats(t.uv).map((v, i) => (i % 2 === 0 ? v : 1 - v)),
     name: 'Surrey Face Model',
     licence: metadata.licence,
     units: 'mm',
   });
-}
-
-/**
- * Fills landmarks that a model leaves open (-1): those of the embedded mean head, carried over by the affine map that best fits the landmarks
- * that both have, then the nearest vertex. Good to a few millimetres, so a fit should trust them less.
- */
-function placeLandmarks(mean: Float32Array, known: Int32Array): Int32Array {
-  const head = loadFaceModel();
-  const marks = head.landmarksOf(head.mean);
-  const normal = new Float64Array(16);
-  const right = [new Float64Array(4), new Float64Array(4), new Float64Array(4)];
-  for (let i = 0; i < known.length; i++) {
-    if (known[i] < 0) continue;
-    const row = [marks[3 * i], marks[3 * i + 1], marks[3 * i + 2], 1];
-    for (let a = 0; a < 4; a++) {
-      for (let b = 0; b < 4; b++) normal[4 * a + b] += row[a] * row[b];
-      for (let c = 0; c < 3; c++) right[c][a] += row[a] * mean[3 * known[i] + c];
-    }
-  }
-  const map = right.map((b) => solveCholesky(normal, b));
-  return known.map((vertex, i) => {
-    if (vertex >= 0) return vertex;
-    const place = map.map((m) => {
-      if (!m) throw new FaceModelError('landmarks', 'the landmarks given lie in a plane');
-      return m[0] * marks[3 * i] + m[1] * marks[3 * i + 1] + m[2] * marks[3 * i + 2] + m[3];
-    });
-    let best = 0;
-    let least = Number.POSITIVE_INFINITY;
-    for (let v = 0; v < mean.length / 3; v++) {
-      const d = (mean[3 * v] - place[0]) ** 2 + (mean[3 * v + 1] - place[1]) ** 2 + (mean[3 * v + 2] - place[2]) ** 2;
-      if (d < least) [least, best] = [d, v];
-    }
-    return best;
-  });
-}
-
-/** Turns triangles round, in place, where most of a face (which looks along +z) would be seen from behind. */
-function outwards(mean: Float32Array, triangles: Int32Array): Int32Array {
-  let facing = 0;
-  for (let t = 0; t < triangles.length; t += 3) {
-    const [a, b, c] = [3 * triangles[t], 3 * triangles[t + 1], 3 * triangles[t + 2]];
-    facing += (mean[b] - mean[a]) * (mean[c + 1] - mean[a + 1]) - (mean[b + 1] - mean[a + 1]) * (mean[c] - mean[a]);
-  }
-  if (facing < 0) {
-    for (let t = 0; t < triangles.length; t += 3) {
-      [triangles[t + 1], triangles[t + 2]] = [triangles[t + 2], triangles[t + 1]];
-    }
-  }
-  return triangles;
 }
 
 function rows(t: Tensors, field: string, columns: number): number {

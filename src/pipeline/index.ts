@@ -15,6 +15,13 @@ export * from './overlay.js';
 export * from './recognise/index.js';
 export * from './render.js';
 export * from './results.js';
+export {
+  type BuildFaceModelOptions,
+  type BuiltFromScans,
+  buildFaceModel,
+  findScans,
+  type SubjectFiles,
+} from './scans.js';
 export * from './synthesise.js';
 export * from './train/index.js';
 export * from './unwrap.js';

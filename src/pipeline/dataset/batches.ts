@@ -30,8 +30,11 @@ export interface BatchOptions {
   relight?: number;
 }
 
+/** A batch that cannot be made: a run passes it over. */
+export class BatchError extends Error {}
+
 /** A pair that could not be made or read. */
-export class PairError extends Error {
+export class PairError extends BatchError {
   override readonly name = 'PairError';
 
   constructor(

@@ -1,72 +1,4 @@
-// Principal components of scans (equations 1-2): identity on neutral scans, expression on differences expressive - neutral
-// of one person. Contract: rows are samples; modes are orthonormal over all coordinates, so a coefficient carries the unit
-// of the scans and its standard deviation is that of the samples.
-
-export interface Components {
-  /** [dimension] */
-  mean: Float64Array;
-  /** `count` orthonormal modes, [count, dimension]. */
-  modes: Float64Array;
-  /** [count] standard deviation of each coefficient. */
-  std: Float64Array;
-  /** [count] share of the total variance, falling. */
-  explained: Float64Array;
-}
-
-/**
- * The first `count` principal components of samples of equal length. With far fewer samples than coordinates the Gram matrix
- * of the samples is diagonalised. `centre: false` measures variance about zero (a difference from neutral has no mean to
- * remove: zero is the neutral face). Signs are fixed: the largest number of each mode is positive.
- */
-export function principalComponents(
-  samples: readonly Float32Array[],
-  count: number,
-  { centre = true }: { centre?: boolean } = {},
-): Components {
-  const m = samples.length;
-  const dimension = samples[0].length;
-  if (count > m - (centre ? 1 : 0)) throw new RangeError(`principalComponents: ${count} modes from ${m} samples`);
-  const mean = new Float64Array(dimension);
-  if (centre) {
-    for (const row of samples) for (let i = 0; i < dimension; i++) mean[i] += row[i];
-    for (let i = 0; i < dimension; i++) mean[i] /= m;
-  }
-  const rows = samples.map((row) => Float64Array.from(row, (x, i) => x - mean[i]));
-  const gram = Array.from({ length: m }, () => new Float64Array(m));
-  for (let a = 0; a < m; a++) {
-    for (let b = 0; b <= a; b++) {
-      const sum = dot(rows[a], rows[b]);
-      gram[a][b] = sum;
-      gram[b][a] = sum;
-    }
-  }
-  const { values, vectors } = symmetricEigen(gram);
-  const total = values.reduce((a, b) => a + Math.max(0, b), 0);
-  const modes = new Float64Array(count * dimension);
-  const std = new Float64Array(count);
-  const explained = new Float64Array(count);
-  for (let k = 0; k < count; k++) {
-    const mode = modes.subarray(k * dimension, (k + 1) * dimension);
-    for (let a = 0; a < m; a++) {
-      const w = vectors[k][a];
-      const row = rows[a];
-      for (let i = 0; i < dimension; i++) mode[i] += w * row[i];
-    }
-    // Once more against the earlier modes: the Gram matrix squares the condition of the samples.
-    for (let j = 0; j < k; j++) {
-      const other = modes.subarray(j * dimension, (j + 1) * dimension);
-      const along = dot(mode, other);
-      for (let i = 0; i < dimension; i++) mode[i] -= along * other[i];
-    }
-    let largest = 0;
-    for (let i = 1; i < dimension; i++) if (Math.abs(mode[i]) > Math.abs(mode[largest])) largest = i;
-    const scale = Math.sign(mode[largest]) / Math.sqrt(dot(mode, mode));
-    for (let i = 0; i < dimension; i++) mode[i] *= scale;
-    std[k] = Math.sqrt(Math.max(0, values[k]) / (m - (centre ? 1 : 0)));
-    explained[k] = values[k] / total;
-  }
-  return { mean, modes, std, explained };
-}
+// Eigenvalues of small symmetric matrices (a few hundred rows), in float64.
 
 /**
  * Eigenvalues (falling) and eigenvectors (rows) of a symmetric matrix, by Householder reduction to tridiagonal form and
@@ -154,7 +86,8 @@ export function symmetricEigen(matrix: readonly Float64Array[]): { values: Float
   return { values: Float64Array.from(order, (i) => d[i]), vectors: order.map((i) => q[i]) };
 }
 
-function dot(a: Float64Array, b: Float64Array): number {
+/** Sum of products of two vectors of equal length. */
+export function dot(a: Float64Array, b: Float64Array): number {
   let s0 = 0;
   let s1 = 0;
   const n = a.length & ~1;
