@@ -36,6 +36,9 @@ async function openCompletion(config: TrainConfig, from: number): Promise<TrainJ
   }
 }
 
+/** Data by its names: where they lie on this machine is nobody's business who is given the weights. */
+const named = (_key: string, value: unknown): unknown => (typeof value === 'string' ? path.basename(value) : value);
+
 class CompletionJob implements TrainJob<Batch> {
   readonly stepsPerEpoch: number;
   readonly problems: readonly string[];
@@ -87,7 +90,7 @@ class CompletionJob implements TrainJob<Batch> {
 
   saveNetwork(file: string, step: number): void {
     saveGenerator(path.resolve(file), this.gan.best, {
-      about: { trainedOn: JSON.stringify(this.config.data.train), step: String(step) },
+      about: { trainedOn: JSON.stringify(this.config.data.train, named), step: String(step) },
     });
   }
 
