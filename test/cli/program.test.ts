@@ -12,7 +12,13 @@ const root = mkdtempSync(join(tmpdir(), 'rescunet-program-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const COMMANDS = ['demo', 'synth', 'detect', 'fit', 'unwrap', 'complete', 'render', 'train', 'info'];
-const HELPS = [...COMMANDS.map((name) => [name]), ['model'], ['model', 'inspect'], ['model', 'convert']];
+const HELPS = [
+  ...COMMANDS.map((name) => [name]),
+  ['model'],
+  ['model', 'inspect'],
+  ['model', 'convert'],
+  ['model', 'build'],
+];
 
 describe('help', () => {
   test('the program lists its commands, examples and exit codes', async () => {
