@@ -4,8 +4,15 @@ import path from 'node:path';
 import { FormatError } from '../formats/error.js';
 import { writeAtomicallySync } from '../formats/files.js';
 import { checkpointSteps } from '../pipeline/train/checkpoint.js';
-import { readTrainConfig, type TrainConfig, TrainConfigError } from '../pipeline/train/config.js';
-import { defaultConfigText } from '../pipeline/train/config-text.js';
+import { TrainConfigError } from '../pipeline/train/config-reader.js';
+import type { Score } from '../pipeline/train/job.js';
+import {
+  type AnyTrainConfig,
+  defaultConfigOf,
+  readAnyTrainConfig,
+  TASK_NAMES,
+  taskOf,
+} from '../pipeline/train/tasks.js';
 import { RUN_FILES, train } from '../pipeline/train/trainer.js';
 import type { StepReport, TrainReport } from '../pipeline/train/types.js';
 import { EXIT_OK, EXIT_USAGE, UsageError } from './errors.js';
@@ -20,25 +27,25 @@ const EXIT_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;
 const LINE_EVERY = 15_000;
 
 export async function runTrain(file: string | undefined, options: TrainOptions, reporter: Reporter): Promise<number> {
-  if (options.init !== undefined) return initialise(options.init, reporter);
+  if (options.init !== undefined) return initialise(options.init, options.task, reporter);
   if (file === undefined)
     throw new UsageError('train: name a configuration file, or have one written with --init FILE');
-  let config: TrainConfig;
+  let config: AnyTrainConfig;
   try {
     const folder = options.run === undefined ? [] : [`run=${JSON.stringify(options.run)}`];
-    config = readTrainConfig(file, [...options.set, ...folder]);
+    config = readAnyTrainConfig(file, [...options.set, ...folder]);
   } catch (error) {
     if (!(error instanceof TrainConfigError)) throw error;
     for (const problem of error.problems) reporter.error(`${file}: ${problem}`);
     return EXIT_USAGE;
   }
   prepareOut(config.run, 'run');
-  const { kind, baseWidth } = config.model;
+  const task = taskOf(config);
   const from = options.resume ? (checkpointSteps(config.run)[0] ?? 0) : 0;
-  reporter.line(`${kind}, base width ${baseWidth}, batches of ${config.batch}, in ${config.run}`);
+  reporter.line(`${task.title(config)}, batches of ${config.batch}, in ${config.run}`);
   if (options.resume) reporter.line(from > 0 ? `going on after step ${from}` : 'no checkpoint yet: beginning anew');
 
-  const display = new Display(reporter);
+  const display = new Display(reporter, task.score);
   const stop = new AbortController();
   let signalled: keyof typeof EXIT_SIGNAL | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
@@ -70,20 +77,24 @@ export async function runTrain(file: string | undefined, options: TrainOptions, 
   return EXIT_SIGNAL[signalled ?? 'SIGINT'];
 }
 
-function initialise(file: string, reporter: Reporter): number {
+function initialise(file: string, task: string | undefined, reporter: Reporter): number {
+  const text = defaultConfigOf(task);
+  if (text === undefined) throw new UsageError(`train: --task is one of ${TASK_NAMES.join(', ')}, got ${task}`);
   if (existsSync(file)) throw new FormatError(file, '--init', 'exists already; name another file');
-  writeAtomicallySync(file, Buffer.from(defaultConfigText()));
+  writeAtomicallySync(file, Buffer.from(text));
   reporter.line(`${file} has every key with its default; train with: rescunet train ${file}`);
   reporter.document({ command: 'train', init: path.resolve(file) });
   return EXIT_OK;
 }
 
-function conclude(report: TrainReport, { run, batch }: TrainConfig, reporter: Reporter): void {
+function conclude(report: TrainReport, config: AnyTrainConfig, reporter: Reporter): void {
+  const { run, batch } = config;
+  const { result, score } = taskOf(config);
   const { step, totalSteps, best, seconds, imagesPerSecond } = report;
-  const files = [RUN_FILES.best, RUN_FILES.generator].filter((name) => existsSync(path.join(run, name)));
+  const files = [RUN_FILES.best, result].filter((name) => existsSync(path.join(run, name)));
   reporter.line(
     `step ${step} of ${totalSteps} after ${duration(seconds)} (${imagesPerSecond.toFixed(1)} images/s, batches of ${batch})` +
-      (best ? `; best at step ${best.step}: ${best.score.toFixed(2)} dB` : ''),
+      (best ? `; best at step ${best.step}: ${best.score.toFixed(2)}${score.unit}` : ''),
   );
   for (const name of files) reporter.line(`  ${path.join(run, name)}`);
   reporter.document({ command: 'train', run, files, ...report });
@@ -95,7 +106,10 @@ class Display {
   private starting: Promise<void> | undefined;
   private lastLine = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly reporter: Reporter) {}
+  constructor(
+    private readonly reporter: Reporter,
+    private readonly score: Score,
+  ) {}
 
   show(report: StepReport): void {
     const { step, totalSteps, event, losses } = report;
@@ -104,7 +118,7 @@ class Display {
     });
     this.progress?.reach(step, summary(report));
     if (event === 'validation') {
-      this.reporter.line(`step ${step}: ${terms(losses, 'validation/', 2)} dB`);
+      this.reporter.line(`step ${step}: ${terms(losses, 'validation/', 2)}${this.score.unit}`);
     } else if (event === undefined && !this.reporter.live && performance.now() - this.lastLine > LINE_EVERY) {
       this.lastLine = performance.now();
       this.reporter.line(`step ${step} of ${totalSteps}: ${summary(report)}`);
@@ -130,7 +144,8 @@ const terms = (losses: Readonly<Record<string, number>>, part: string, digits: n
 
 function summary({ losses, imagesPerSecond, secondsLeft }: StepReport): string {
   // What a narrow terminal cuts off comes last.
-  const parts = [`${imagesPerSecond.toFixed(1)} images/s`, terms(losses, 'final/', 3)];
+  const shown = terms(losses, 'final/', 3) || terms(losses, 'loss/', 3);
+  const parts = [`${imagesPerSecond.toFixed(1)} images/s`, shown];
   if (Number.isFinite(secondsLeft) && secondsLeft > 0) parts.unshift(`${duration(secondsLeft)} left`);
   const judged = terms(losses, 'discriminator/', 2);
   if (judged) parts.push(`D ${judged}`);

@@ -8,6 +8,7 @@ export interface TrainOptions {
   set: string[];
   run?: string;
   init?: string;
+  task?: string;
   json?: boolean;
   quiet?: boolean;
 }

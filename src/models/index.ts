@@ -1,7 +1,12 @@
 // The `models` namespace.
+export * from './cascade.js';
+export * from './cascade-start.js';
 export * from './cylindrical.js';
 export type { Box, FaceBox, FaceDetector, ScoredBox } from './detection.js';
 export * from './discriminator.js';
+export * from './face-decoder.js';
+export * from './face-features.js';
+export * from './face-parameters.js';
 export { FaceBoxes } from './faceboxes.js';
 export { FaceNet, type FaceNetOptions } from './facenet.js';
 export * from './fitter.js';
@@ -28,4 +33,6 @@ export {
   type ScannedSubject,
   type Stage,
 } from './scan-model.js';
+export * from './surface-points.js';
+export * from './two-stream.js';
 export { UvGan, type UvGanOptions } from './uvgan.js';

@@ -27,4 +27,18 @@ export {
 } from './margin.js';
 export { type LoadReport, type LoadStateOptions, Module } from './module.js';
 export { Adam, type AdamOptions } from './optim.js';
+export {
+  type FaceProjection,
+  fastWpdcWeights,
+  type OwpdcOptions,
+  optimisedWeightedParameterDistanceCost,
+  owpdcWeights,
+  parameterDistanceCost,
+  vertexDistanceCost,
+  type WeightScale,
+  type WpdcOptions,
+  weightedParameterDistance,
+  weightedParameterDistanceCost,
+  wpdcWeights,
+} from './parameter-cost.js';
 export { SGD, type SgdOptions } from './sgd.js';

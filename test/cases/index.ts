@@ -2,6 +2,7 @@
 import { registerReference } from '../reference.js';
 import attentionGate from './attention_gate.js';
 import batchNorm from './batch_norm.js';
+import boxQuadratic from './box_quadratic.js';
 import type { Case } from './case.js';
 import conv2d from './conv2d.js';
 import elementwise from './elementwise.js';
@@ -21,6 +22,7 @@ import softmax from './softmax.js';
 export const cases: Record<string, Case> = {
   attentionGate,
   batchNorm,
+  boxQuadratic,
   conv2d,
   elementwise,
   gridSample,

@@ -27,8 +27,11 @@ export interface BatchOptions {
   cut?: number;
 }
 
+/** A batch that cannot be made: a run passes it over. */
+export class BatchError extends Error {}
+
 /** A pair that could not be made or read. */
-export class PairError extends Error {
+export class PairError extends BatchError {
   override readonly name = 'PairError';
 
   constructor(

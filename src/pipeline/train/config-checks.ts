@@ -3,7 +3,8 @@
 import { existsSync, statSync } from 'node:fs';
 import type { z } from 'zod';
 import { INPUT_CHANNELS } from '../../models/input-mode.js';
-import { EXCLUSIVE, KEYS, type RawConfig, type RawData } from './config-schema.js';
+import type { Exclusive } from './config-leaves.js';
+import type { RawConfig, RawData } from './config-schema.js';
 
 export interface Problem {
   /** Keys from the top. */
@@ -36,35 +37,37 @@ export function shown(value: unknown): string {
 }
 
 /** One finding of the schema, in words. */
-export function explainIssue(issue: z.core.$ZodIssue, given: unknown): Problem[] {
+export function explainIssue(issue: z.core.$ZodIssue, given: unknown, keys: readonly string[]): Problem[] {
   const { path } = issue;
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], text: `is no key; ${suggestion(path, key)}` }));
+    return issue.keys.map((key) => ({ path: [...path, key], text: `is no key; ${suggestion(path, key, keys)}` }));
   }
   const found = shown(valueAt(given, path));
   if (issue.code === 'invalid_type' && issue.expected === 'object') {
-    return [{ path, text: `wanted a section with ${keysIn(path).join(', ')}, found ${found}` }];
+    return [{ path, text: `wanted a section with ${keysIn(path, keys).join(', ')}, found ${found}` }];
   }
   return [{ path, text: `wanted ${issue.message}, found ${found}` }];
 }
 
-const keysIn = (path: readonly PropertyKey[]): string[] => {
+const keysIn = (path: readonly PropertyKey[], keys: readonly string[]): string[] => {
   const prefix = path.map((key) => `${String(key)}.`).join('');
-  return KEYS.filter((key) => key.startsWith(prefix)).flatMap((key) => {
-    const rest = key.slice(prefix.length);
-    return rest.includes('.') ? [] : [rest];
-  });
+  return keys
+    .filter((key) => key.startsWith(prefix))
+    .flatMap((key) => {
+      const rest = key.slice(prefix.length);
+      return rest.includes('.') ? [] : [rest];
+    });
 };
 
 /** Names the key that was probably meant: of the same section, or where one of that very name stands elsewhere. */
-function suggestion(path: readonly PropertyKey[], key: string): string {
+function suggestion(path: readonly PropertyKey[], key: string, keys: readonly string[]): string {
   const plain = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, '');
-  const here = keysIn(path);
+  const here = keysIn(path, keys);
   const nearest = here
     .map((name) => ({ name, distance: editDistance(plain(name), plain(key)) }))
     .sort((a, b) => a.distance - b.distance)[0];
   if (nearest && nearest.distance <= Math.ceil(key.length / 3)) return `did you mean ${nearest.name}?`;
-  const elsewhere = KEYS.find((name) => plain(name.split('.').at(-1) ?? '') === plain(key));
+  const elsewhere = keys.find((name) => plain(name.split('.').at(-1) ?? '') === plain(key));
   if (elsewhere) return `did you mean ${elsewhere}?`;
   return `the nearest is ${nearest?.name}; there are ${here.join(', ')}`;
 }
@@ -81,21 +84,24 @@ function editDistance(a: string, b: string): number {
   return row[b.length];
 }
 
-/** What several keys together do not allow. */
+/** Keys that exclude each other and are both there, or are all missing in a section that needs one. */
+export function checkExclusive(given: Given, exclusive: readonly Exclusive[]): Problem[] {
+  return exclusive.flatMap(({ section, keys }): Problem[] => {
+    const inside = valueAt(given, section);
+    if (!isSection(inside)) return [];
+    const named = keys.filter((key) => inside[key] !== undefined);
+    const wanted = `wanted one of ${keys.join(', ')}, found`;
+    if (named.length > 1) return [{ path: [...section, named[1]], text: `${wanted} ${named.join(' and ')}` }];
+    return named.length === 0 && section.length > 0 ? [{ path: [...section], text: `${wanted} none` }] : [];
+  });
+}
+
+/** What several keys of a completion network's training together do not allow. */
 export function checkTogether(given: Given): Problem[] {
   const problems: Problem[] = [];
   const at = (...path: string[]) => valueAt(given, path);
   const report = (path: string[], text: string) => problems.push({ path, text });
 
-  for (const { section, keys } of EXCLUSIVE) {
-    const inside = valueAt(given, section);
-    if (!isSection(inside)) continue;
-    const named = keys.filter((key) => inside[key] !== undefined);
-    if (named.length > 1)
-      report([...section, named[1]], `wanted one of ${keys.join(', ')}, found ${named.join(' and ')}`);
-    else if (named.length === 0 && section.length > 0)
-      report([...section], `wanted one of ${keys.join(', ')}, found none`);
-  }
   for (const part of ['train', 'validation']) {
     if (at('data', part, 'verify') !== undefined && at('data', part, 'shards') === undefined) {
       report(['data', part, 'verify'], 'is for shards alone');
@@ -154,22 +160,23 @@ function drawnSide(spec: unknown): { kind: string; size: number } | undefined {
   return undefined;
 }
 
+/** Where a configuration names a file or folder that is not there. */
+export function missingFile(path: PropertyKey[], name: string | undefined, what: 'file' | 'folder'): Problem[] {
+  if (name === undefined) return [];
+  if (!existsSync(name)) return [{ path, text: `there is no ${what} ${name}` }];
+  return statSync(name).isDirectory() === (what === 'folder') ? [] : [{ path, text: `${name} is not a ${what}` }];
+}
+
 /** Files and folders that a configuration names and that are not there. Its paths must be absolute. */
 export function checkFiles(config: RawConfig): Problem[] {
-  const problems: Problem[] = [];
-  const want = (path: PropertyKey[], name: string | undefined, folder: boolean) => {
-    if (name === undefined) return;
-    const what = folder ? 'folder' : 'file';
-    if (!existsSync(name)) problems.push({ path, text: `there is no ${what} ${name}` });
-    else if (statSync(name).isDirectory() !== folder) problems.push({ path, text: `${name} is not a ${what}` });
-  };
-  want(['model', 'weights'], config.model.weights, false);
-  if (config.loss.identity > 0) want(['identity', 'weights'], config.identity?.weights, false);
+  const problems = missingFile(['model', 'weights'], config.model.weights, 'file');
+  const want = (...of: Parameters<typeof missingFile>) => problems.push(...missingFile(...of));
+  if (config.loss.identity > 0) want(['identity', 'weights'], config.identity?.weights, 'file');
   for (const part of ['train', 'validation'] as const) {
     const spec: RawData | undefined = config.data[part];
-    for (const [i, name] of (spec?.shards ?? []).entries()) want(['data', part, 'shards', i], name, true);
-    want(['data', part, 'textures', 'folder'], spec?.textures?.folder, true);
-    want(['data', part, 'textures', 'model'], spec?.textures?.model, false);
+    for (const [i, name] of (spec?.shards ?? []).entries()) want(['data', part, 'shards', i], name, 'folder');
+    want(['data', part, 'textures', 'folder'], spec?.textures?.folder, 'folder');
+    want(['data', part, 'textures', 'model'], spec?.textures?.model, 'file');
   }
   return problems;
 }

@@ -1,35 +1,20 @@
-// The keys of a training configuration: what each may be, and its default. Contract: the message of a leaf is what is wanted
-// there, as it stands after "wanted"; the checks between keys are in config-checks.ts.
+// The keys of a completion network's training: what each may be, and its default. The checks between keys are in config-checks.ts.
 import { z } from 'zod';
 import { GENERATOR_KINDS } from '../generators.js';
-
-const LARGEST = 1_000_000_000;
-
-const whole = (low: number, high = LARGEST) => {
-  const wanted = high === LARGEST ? `a whole number of at least ${low}` : `a whole number from ${low} to ${high}`;
-  return z.number(wanted).int(wanted).min(low, wanted).max(high, wanted);
-};
-
-const atLeast = (low: number) => z.number(`a number of at least ${low}`).min(low, `a number of at least ${low}`);
-
-const above = (low: number) => z.number(`a number above ${low}`).gt(low, `a number above ${low}`);
-
-/** low <= x <= high, or x < high where `open`. */
-const within = (low: number, high: number, open = false) => {
-  const wanted = open ? `a number from ${low} to below ${high}` : `a number from ${low} to ${high}`;
-  const number = z.number(wanted).min(low, wanted);
-  return open ? number.lt(high, wanted) : number.max(high, wanted);
-};
-
-const text = (wanted: string) => z.string(wanted).min(1, wanted);
-
-const flag = () => z.boolean('true or false');
-
-const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
-  z.enum(values, `one of ${values.join(', ')}`);
-
-/** A group of keys that may be left out whole. */
-const section = <T extends z.core.$ZodLooseShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+import {
+  above,
+  atLeast,
+  choice,
+  type Exclusive,
+  flag,
+  keysOf,
+  LENGTH,
+  RUN_KEYS,
+  section,
+  text,
+  whole,
+  within,
+} from './config-leaves.js';
 
 const KINDS = [...GENERATOR_KINDS] as [(typeof GENERATOR_KINDS)[number], ...(typeof GENERATOR_KINDS)[number][]];
 
@@ -69,9 +54,7 @@ const data = z.strictObject({
 });
 
 export const SCHEMA = z.strictObject({
-  run: text('the folder of the run'),
-  seed: whole(0, 2 ** 31 - 1).default(1),
-  device: text('the name of a device').optional(),
+  ...RUN_KEYS,
   model: section({
     kind: z.enum(KINDS, `one of ${KINDS.join(', ')}`).default('attention-rescunet'),
     baseWidth: whole(1, 1024).default(64),
@@ -101,8 +84,6 @@ export const SCHEMA = z.strictObject({
     workers: whole(0, 256).default(1),
   }),
   batch: whole(1, 65_536).default(16),
-  epochs: whole(1).optional(),
-  steps: whole(1).optional(),
   optimiser: section({
     lr: above(0).default(1e-4),
     betas: z.tuple([within(0, 1, true), within(0, 1, true)], 'two numbers from 0 to below 1').default([0.5, 0.999]),
@@ -111,8 +92,6 @@ export const SCHEMA = z.strictObject({
     warmup: whole(0).default(0),
     ema: within(0, 1, true).default(0),
   }),
-  checkpoint: section({ every: whole(1).default(1000), keep: whole(1).default(3) }),
-  log: section({ every: whole(1).default(10), images: whole(0).default(500) }),
   validate: section({ every: whole(0).default(1000), pairs: whole(1, 100_000).default(64) }),
 });
 
@@ -120,8 +99,8 @@ export type RawConfig = z.output<typeof SCHEMA>;
 export type RawData = z.output<typeof data>;
 
 /** Keys that exclude each other: where an override gives one, those of the file step back. */
-export const EXCLUSIVE: readonly { section: readonly string[]; keys: readonly string[] }[] = [
-  { section: [], keys: ['epochs', 'steps'] },
+export const EXCLUSIVE: readonly Exclusive[] = [
+  LENGTH,
   ...['train', 'validation'].map((part) => ({
     section: ['data', part],
     keys: ['shards', 'synthPie', 'textures'],
@@ -129,21 +108,4 @@ export const EXCLUSIVE: readonly { section: readonly string[]; keys: readonly st
 ];
 
 /** Every key there is, as path. */
-export const KEYS: readonly string[] = keysOf(SCHEMA, '');
-
-function keysOf(schema: z.ZodType, prefix: string): string[] {
-  const shape = shapeOf(schema);
-  if (!shape) return [];
-  return Object.entries(shape).flatMap(([key, inner]) => [
-    `${prefix}${key}`,
-    ...keysOf(inner as z.ZodType, `${prefix}${key}.`),
-  ]);
-}
-
-function shapeOf(schema: z.ZodType): Record<string, unknown> | undefined {
-  if (schema instanceof z.ZodObject) return schema.shape;
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
-    return shapeOf(schema.unwrap() as z.ZodType);
-  }
-  return undefined;
-}
+export const KEYS: readonly string[] = keysOf(SCHEMA);

@@ -2,7 +2,9 @@
 export { type Checkpoint, checkpointSteps, loadCheckpoint, type Progress } from './checkpoint.js';
 export { learningRate, parseTrainConfig, readTrainConfig, type TrainConfig, TrainConfigError } from './config.js';
 export { defaultConfigText } from './config-text.js';
+export type { RunConfig, Scalars, Score as TrainScore, TrainJob, TrainTask } from './job.js';
 export { createStep } from './networks.js';
 export { type GanNetworks, GanStep, type GanStepOptions, type PairBatch, type StepLosses } from './step.js';
-export { RUN_FILES, TrainingError, train } from './trainer.js';
+export { type AnyTrainConfig, readAnyTrainConfig, TASK_NAMES } from './tasks.js';
+export { RUN_FILES, TrainingError, train, trainTask } from './trainer.js';
 export type { StepReport, TrainOptions, TrainReport } from './types.js';

@@ -1,21 +1,19 @@
-// The training run: data in, checkpoints, logs and networks out. Contract: what a run does at step k depends on its
-// configuration and its state after step k - 1 alone, so a run that was killed and taken up ends with the same bits.
+// The training loop: steps, checkpoints, logs, the best network, for any job (job.ts). Contract: what a run does at step k depends on
+// its configuration and its state after step k - 1 alone, so a run that was killed and taken up ends with the same bits.
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
 import { writeAtomicallySync } from '../../formats/files.js';
-import type { HostArray } from '../../formats/host-array.js';
 import { writeSafetensors } from '../../formats/safetensors.js';
 import { setDefaultDevice } from '../../tensor/device.js';
-import { type Batch, type BatchLoader, openLoader, PairError } from '../dataset/loader.js';
-import { saveGenerator } from '../generators.js';
+import { BatchError } from '../dataset/batches.js';
 import { checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.js';
-import { learningRate, type TrainConfig } from './config.js';
+import { RUN_FILES, type RunConfig, type Scalars, type Score, type TrainJob, type TrainTask } from './job.js';
 import { RunLog } from './log.js';
-import { createStep } from './networks.js';
-import { Preview } from './preview.js';
-import type { GanStep, PairBatch, StepLosses } from './step.js';
+import { type AnyTrainConfig, taskOf } from './tasks.js';
 import type { StepReport, TrainOptions, TrainReport } from './types.js';
+
+export { RUN_FILES } from './job.js';
 
 /** A loss that is no number any more. The batch that led there is in `file`. */
 export class TrainingError extends Error {
@@ -33,16 +31,6 @@ export class TrainingError extends Error {
   }
 }
 
-/** Names in a run's folder. */
-export const RUN_FILES = {
-  /** The configuration, with all defaults. */
-  config: 'config.json',
-  /** The newest network (the average of its weights where one is kept), for `complete`, `synth` and `eval`. */
-  generator: 'generator.safetensors',
-  /** The one that scored best on the validation pairs. */
-  best: 'best.safetensors',
-} as const;
-
 /** Keys of a configuration that may differ when a run is taken up. */
 const FREE = ['run', 'device', 'steps', 'epochs', 'checkpoint', 'log', 'validate'] as const;
 
@@ -51,8 +39,14 @@ const FREE = ['run', 'device', 'steps', 'epochs', 'checkpoint', 'log', 'validate
  * process's default. Throws FormatError for a run that is there already, or whose configuration differs; DeviceError for a device
  * that is not here; TrainingError when a loss is NaN or infinite.
  */
-export async function train(
-  config: TrainConfig,
+export function train(config: AnyTrainConfig, options: TrainOptions = {}): Promise<TrainReport> {
+  return trainTask(taskOf(config), config, options);
+}
+
+/** The same for a task that is not one of this package's. */
+export async function trainTask<C extends RunConfig>(
+  task: TrainTask<C>,
+  config: C,
   { resume = false, onStep, signal }: TrainOptions = {},
 ): Promise<TrainReport> {
   const { run, device } = config;
@@ -62,42 +56,34 @@ export async function train(
   const problems: string[] = [];
   // A run that was killed before its first checkpoint, or was never begun, begins.
   const saved = resume && checkpointSteps(run).length > 0 ? loadCheckpoint(run, problems) : undefined;
-  if (saved) checkSame(run, saved.config, config);
-  const progress: Progress = { step: saved?.step ?? 0, best: saved?.best };
-  const { data, batch, seed } = config;
-  const loader = await openLoader(data.train, {
-    batch,
-    seed,
-    flip: data.flip,
-    cut: data.cut,
-    workers: data.workers,
-    from: progress.step,
-  });
-  problems.push(...loader.problems);
-  let step: GanStep | undefined;
-  let preview: Preview | undefined;
+  let job: TrainJob | undefined;
   let log: RunLog | undefined;
   try {
-    step = createStep(config, loader);
-    if (saved) step.loadState(saved.state);
+    if (saved) checkSame(run, saved.config, config);
+    const progress: Progress = { step: saved?.step ?? 0, best: saved?.best };
+    job = await task.open(config, progress.step);
+    problems.push(...job.problems);
+    if (saved) job.loadState(saved.state);
     for (const x of Object.values(saved?.state ?? {})) x.dispose();
-    preview = data.validation && (await Preview.open(data.validation, config.validate.pairs, loader));
     mkdirSync(run, { recursive: true });
     writeAtomicallySync(path.join(run, RUN_FILES.config), Buffer.from(`${JSON.stringify(config, null, 2)}\n`));
     log = new RunLog(run, progress.step);
-    const report = await new Run(config, { loader, step, preview, log, progress, onStep, signal, problems }).go();
+    const parts: Parts = { job, result: task.result, score: task.score, log, progress, onStep, signal, problems };
+    const report = await new Run(config, parts).go();
     return { ...report, problems };
   } finally {
     log?.close();
-    step?.dispose();
-    await loader.close();
+    await job?.close();
   }
 }
 
-function checkSame(run: string, saved: unknown, config: TrainConfig): void {
+function checkSame(run: string, saved: unknown, config: RunConfig): void {
   // How many threads make the batches changes nothing in them.
-  const comparable = (one: TrainConfig): Record<string, unknown> => ({ ...one, data: { ...one.data, workers: 0 } });
-  const [before, now] = [comparable(saved as TrainConfig), comparable(config)];
+  const comparable = (one: RunConfig & { data?: object }): Record<string, unknown> => ({
+    ...one,
+    ...(one.data && { data: { ...one.data, workers: 0 } }),
+  });
+  const [before, now] = [comparable(saved as RunConfig), comparable(config)];
   const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
   for (const key of FREE) keys.delete(key);
   const changed = [...keys].filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
@@ -110,9 +96,10 @@ function checkSame(run: string, saved: unknown, config: TrainConfig): void {
 }
 
 interface Parts {
-  loader: BatchLoader;
-  step: GanStep;
-  preview: Preview | undefined;
+  job: TrainJob;
+  /** Name of the newest network's file. */
+  result: string;
+  score: Score;
   log: RunLog;
   progress: Progress;
   onStep: TrainOptions['onStep'];
@@ -129,7 +116,7 @@ class Run {
   private readonly started = performance.now();
   private readonly first: number;
   /** Sums of the losses since they were last logged, and of how many steps. */
-  private sums: StepLosses = {};
+  private sums: Scalars = {};
   private learned = 0;
   /** Batches in a row that could not be read. */
   private missed = 0;
@@ -138,25 +125,25 @@ class Run {
   private since = { step: 0, time: 0 };
 
   constructor(
-    private readonly config: TrainConfig,
+    private readonly config: RunConfig,
     private readonly parts: Parts,
   ) {
     const { steps, epochs = 1 } = config;
-    this.total = steps ?? epochs * parts.loader.stepsPerEpoch;
+    this.total = steps ?? epochs * parts.job.stepsPerEpoch;
     this.first = parts.progress.step;
   }
 
   async go(): Promise<Omit<TrainReport, 'problems'>> {
     const { config, parts, total } = this;
-    const { step, progress, signal } = parts;
+    const { job, progress, signal } = parts;
     this.since = { step: progress.step, time: performance.now() };
     while (progress.step < total && !signal?.aborted) {
       const batch = await this.nextBatch();
-      if (batch) await this.learn(batch);
+      if (batch !== undefined) await this.learn(batch);
       progress.step++;
       const last = progress.step === total || signal?.aborted === true;
       if (progress.step % config.log.every === 0 || last) this.report();
-      if (last || this.due(config.validate.every)) this.validate();
+      if (last || this.due(config.validate.every)) await this.validate();
       if (this.due(config.log.images)) this.pictures();
       if (last || this.due(config.checkpoint.every)) this.save();
     }
@@ -167,29 +154,28 @@ class Run {
       best: progress.best,
       seconds: (performance.now() - this.started) / 1000,
       imagesPerSecond: ((progress.step - this.first) * config.batch * 1000) / (performance.now() - this.started),
-      arenaBytes: step.arenaBytes,
+      arenaBytes: job.arenaBytes,
       interrupted: progress.step < total,
     };
   }
 
-  /** Undefined where a pair cannot be read: the step passes without learning, so that the data keeps its place in the run. */
-  private async nextBatch(): Promise<Batch | undefined> {
-    const { loader, problems } = this.parts;
+  /** Undefined where it cannot be read: the step passes without learning, so that the data keeps its place in the run. */
+  private async nextBatch(): Promise<unknown> {
+    const { job, problems } = this.parts;
     try {
-      const batch = await loader.next();
+      const batch = await job.next();
       this.missed = 0;
       return batch;
     } catch (error) {
-      if (!(error instanceof PairError) || ++this.missed > MISSES) throw error;
+      if (!(error instanceof BatchError) || ++this.missed > MISSES) throw error;
       problems.push(error.message);
       return undefined;
     }
   }
 
-  private async learn(batch: Batch): Promise<void> {
-    const { step, progress } = this.parts;
-    step.setLearningRate(learningRate(this.config, progress.step, this.total));
-    const losses = await step.run(batch);
+  private async learn(batch: unknown): Promise<void> {
+    const { job, progress } = this.parts;
+    const losses = await job.step(batch, job.learningRate(progress.step, this.total));
     for (const [term, value] of Object.entries(losses)) {
       if (!Number.isFinite(value)) throw this.failure(term, value, batch);
       this.sums[term] = (this.sums[term] ?? 0) + value;
@@ -202,16 +188,16 @@ class Run {
   }
 
   /** Means since the last report, to the log and the caller. */
-  private report(event?: StepReport['event'], score?: StepLosses): void {
+  private report(event?: StepReport['event'], score?: Scalars): void {
     const { config, parts, total } = this;
     const { step } = parts.progress;
     const count = step - this.since.step;
-    const epoch = Math.floor((step - 1) / parts.loader.stepsPerEpoch);
+    const epoch = Math.floor((step - 1) / parts.job.stepsPerEpoch);
     if (count > 0) {
       const now = performance.now();
       const imagesPerSecond = (count * config.batch * 1000) / (now - this.since.time);
       const losses = Object.fromEntries(Object.entries(this.sums).map(([term, sum]) => [term, sum / this.learned]));
-      parts.log.scalars(step, { ...losses, lr: learningRate(config, step - 1, total), imagesPerSecond, epoch });
+      parts.log.scalars(step, { ...losses, lr: parts.job.learningRate(step - 1, total), imagesPerSecond, epoch });
       this.last = { losses, imagesPerSecond, secondsLeft: ((total - step) * config.batch) / imagesPerSecond };
       this.sums = {};
       this.learned = 0;
@@ -228,27 +214,29 @@ class Run {
   };
 
   /** Scores the network to use; the best so far is kept apart. */
-  private validate(): void {
-    const { preview, step, progress } = this.parts;
-    if (!preview) return;
-    const score = preview.score(step, this.config.batch);
-    if (!progress.best || score['validation/psnr'] > progress.best.score) {
-      progress.best = { step: progress.step, score: score['validation/psnr'] };
+  private async validate(): Promise<void> {
+    const { job, score, progress } = this.parts;
+    if (!job.validates) return;
+    const scores = await job.validate();
+    const value = scores[score.name];
+    const best = progress.best?.score;
+    if (best === undefined || (score.better === 'higher' ? value > best : value < best)) {
+      progress.best = { step: progress.step, score: value };
       this.saveNetwork(RUN_FILES.best);
     }
-    this.report('validation', score);
+    this.report('validation', scores);
   }
 
   private pictures(): void {
-    const { preview, step, log, progress } = this.parts;
-    for (const [name, picture] of preview?.pictures(step) ?? []) log.image(progress.step, name, picture);
+    const { job, log, progress } = this.parts;
+    for (const [name, picture] of job.pictures()) log.image(progress.step, name, picture);
   }
 
   private save(): void {
     const { config, parts } = this;
-    this.saveNetwork(RUN_FILES.generator);
+    this.saveNetwork(parts.result);
     saveCheckpoint(config.run, parts.progress, {
-      state: parts.step.state(),
+      state: parts.job.state(),
       config,
       keep: config.checkpoint.keep,
     });
@@ -257,24 +245,13 @@ class Run {
   }
 
   private saveNetwork(name: string): void {
-    const { config, parts } = this;
-    saveGenerator(path.join(config.run, name), parts.step.best, {
-      about: { trainedOn: JSON.stringify(config.data.train), step: String(parts.progress.step) },
-    });
+    this.parts.job.saveNetwork(path.join(this.config.run, name), this.parts.progress.step);
   }
 
-  private failure(term: string, value: number, { incomplete, complete, mask }: PairBatch): TrainingError {
-    const { run } = this.config;
-    const { size } = this.parts.loader;
+  private failure(term: string, value: number, batch: unknown): TrainingError {
     const step = this.parts.progress.step + 1;
-    const file = path.join(run, `failed-step-${step}.safetensors`);
-    const shape = [mask.length / (size * size), size, size];
-    const maps = (data: Uint8Array): HostArray => ({ dtype: 'u8', shape: [...shape, 3], data });
-    writeSafetensors(
-      file,
-      { incomplete: maps(incomplete), complete: maps(complete), mask: { dtype: 'u8', shape, data: mask } },
-      { step: String(step), term, value: String(value) },
-    );
+    const file = path.join(this.config.run, `failed-step-${step}.safetensors`);
+    writeSafetensors(file, this.parts.job.record(batch), { step: String(step), term, value: String(value) });
     return new TrainingError(step, term, value, file);
   }
 }

@@ -1,6 +1,7 @@
 // Every op, once. methods.ts makes each of them a method of Tensor.
 export * from './attention_gate.js';
 export * from './batch_norm.js';
+export * from './box_quadratic.js';
 export * from './conv2d.js';
 export * from './elementwise.js';
 export * from './grid_sample.js';
