@@ -76,7 +76,7 @@ const ended = (
   const winograd = ic >= 32;
   const size = { n, ih, iw, ic, oh, ow, oc, ph: padding, pw: padding };
   const params = winograd ? { ...size, turned: 0 } : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups };
-  const scratch = winograd ? 36 * ic * 128 : kh * kw * Math.max(64 * ic, ic);
+  const scratch = winograd ? 36 * ic * 128 : kh * kw * 128 * ic;
   return {
     name,
     inputs: { x, w, bias: [oc], residual: [n, oh, ow, oc] },
