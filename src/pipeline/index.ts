@@ -13,6 +13,7 @@ export * from './generator-input.js';
 export * from './generators.js';
 export * from './image.js';
 export * from './metrics.js';
+export { type Imported, type ImportOptions, importFaceModel } from './model-import.js';
 export * from './overlay.js';
 export * from './recognise/index.js';
 export * from './render.js';
