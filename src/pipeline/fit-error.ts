@@ -1,7 +1,7 @@
 // The error of a fit as AFLW2000-3D counts it (paper-spec 9.5): NME of the 68 landmarks, by bins of yaw.
 
 /** Bins of |yaw| in degrees, lower bounds included. */
-export const YAW_BINS: readonly { name: string; from: number; to: number }[] = [
+export const FIT_YAW_BINS: readonly { name: string; from: number; to: number }[] = [
   { name: '0-30', from: 0, to: 30 },
   { name: '30-60', from: 30, to: 60 },
   { name: '60-90', from: 60, to: Infinity },
@@ -33,7 +33,7 @@ export function normalizedMeanError(found: ArrayLike<number>, truth: ArrayLike<n
 /** Means by bin of |yaw| and their mean, the bins counting alike; a bin without a face is left out. */
 export function byYaw(errors: readonly { yaw: number; nme: number }[]): { bins: Record<string, number>; mean: number } {
   const bins: Record<string, number> = {};
-  for (const { name, from, to } of YAW_BINS) {
+  for (const { name, from, to } of FIT_YAW_BINS) {
     const inside = errors.filter(({ yaw }) => Math.abs(yaw) >= from && Math.abs(yaw) < to);
     if (inside.length > 0) bins[name] = inside.reduce((sum, { nme }) => sum + nme, 0) / inside.length;
   }
