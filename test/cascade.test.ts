@@ -13,7 +13,7 @@ import {
   StartRegenerator,
   TwoStreamNetwork,
 } from '../src/models/index.js';
-import { gradient, mul, rand, sum, type Tensor, tensor, tidy } from '../src/tensor/index.js';
+import { capture, gradient, mul, rand, sum, type Tensor, tensor, tidy } from '../src/tensor/index.js';
 import { faceOf, smallModel, vectors } from './faces.js';
 
 const model = smallModel();
@@ -100,6 +100,18 @@ describe('cascade', () => {
     expect([...cascade.forward(bytes, start(2)).dataSync()]).toEqual([...cascade.forward(whole, start(2)).dataSync()]);
     expect(() => cascade.step(3, crops, start(2))).toThrow('Cascade: stages are 0 to 2, got 3');
     expect(() => cascade.step(0, crops, start(1))).toThrow('Cascade: wants crops [1, 32, 32, 3], got [2,32,32,3]');
+    cascade.dispose();
+  });
+
+  it('a captured step gives what the step gives, replay after replay', () => {
+    const cascade = new Cascade([stage(4)], new FaceFeatures(model, { side }), statistics());
+    cascade.eval();
+    const captured = capture((crops: Tensor, p: Tensor) => cascade.step(0, crops, p));
+    for (let i = 0; i < 3; i++) {
+      const p = start(2).add(0.1 * i);
+      expect([...captured(photos(2), p).dataSync()]).toEqual([...cascade.step(0, photos(2), p).dataSync()]);
+    }
+    captured.dispose();
     cascade.dispose();
   });
 

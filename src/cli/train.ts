@@ -20,7 +20,8 @@ export function addTrain(program: Command, run: Run): void {
     .option('--resume', "go on from the run's newest checkpoint")
     .option('--set <key=value>', 'change a key of the file, e.g. optimiser.lr=2e-4; may be repeated', gathered, [])
     .option('--run <dir>', 'the folder of the run, instead of the key run')
-    .option('--init <file>', 'write a configuration with every key, its default and what it does, and end');
+    .option('--init <file>', 'write a configuration with every key, its default and what it does, and end')
+    .option('--task <name>', 'what the file of --init trains: completion (unless given), fitter, ...');
   addReportOptions(command)
     .addHelpText(
       'after',
@@ -32,6 +33,7 @@ Examples:
   rescunet train --init train.yaml
   rescunet train train.yaml
   rescunet train train.yaml --resume
+  rescunet train --init fitter.yaml --task fitter
   rescunet train train.yaml --run runs/wide --set model.baseWidth=32 --set steps=20000
   tensorboard --logdir runs`,
     )

@@ -8,7 +8,7 @@ import { persist, tidy } from '../tensor/scope.js';
 import { ShapeError, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { FaceFeatures } from './face-features.js';
-import { type ParameterStatistics, parameterCount } from './face-parameters.js';
+import { type ParameterCounts, type ParameterStatistics, parameterCount } from './face-parameters.js';
 import { MobileNetV1, type MobileNetV1Options } from './mobilenet.js';
 import type { FaceView } from './two-stream.js';
 
@@ -62,6 +62,11 @@ export class Cascade extends Module {
   /** Side of the crops in pixels. */
   get side(): number {
     return this.#features.side;
+  }
+
+  /** How many coefficients a vector has. */
+  get counts(): ParameterCounts {
+    return this.#features.counts;
   }
 
   /**

@@ -7,6 +7,8 @@ export * from './detect.js';
 export * from './evaluate/index.js';
 export * from './face_model.js';
 export * from './fit.js';
+export * from './fit-error.js';
+export * from './fitters.js';
 export * from './generator-input.js';
 export * from './generators.js';
 export * from './image.js';

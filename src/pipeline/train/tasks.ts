@@ -4,10 +4,12 @@ import { COMPLETION } from './completion.js';
 import { COMPLETION_KEYS, type TrainConfig } from './config.js';
 import { type ConfigKeys, readConfig } from './config-reader.js';
 import { defaultConfigText } from './config-text.js';
+import { FITTER } from './fitter.js';
+import { FITTER_KEYS, FITTER_TEXT, type FitterConfig } from './fitter-config.js';
 import type { RunConfig, TrainTask } from './job.js';
 
 /** Every kind of configuration; `task` tells them apart. */
-export type AnyTrainConfig = TrainConfig;
+export type AnyTrainConfig = TrainConfig | FitterConfig;
 
 interface Entry {
   task: TrainTask<RunConfig>;
@@ -30,7 +32,10 @@ const entry = <R, C extends AnyTrainConfig>(
   },
 ];
 
-const TASKS: ReadonlyMap<unknown, Entry> = new Map([entry(COMPLETION, COMPLETION_KEYS, defaultConfigText)]);
+const TASKS: ReadonlyMap<unknown, Entry> = new Map([
+  entry(COMPLETION, COMPLETION_KEYS, defaultConfigText),
+  entry(FITTER, FITTER_KEYS, () => FITTER_TEXT),
+]);
 
 export const TASK_NAMES = [...TASKS.keys()] as readonly string[];
 
