@@ -77,10 +77,10 @@ export const addMapOptions = (command: Command): Command =>
 export const addCompletionOptions = (command: Command): Command =>
   command
     .addOption(
-      new Option(
-        '--completion <method>',
-        'how hidden parts are filled (default: generator; with --model mirror)',
-      ).choices(['generator', 'mirror']),
+      new Option('--completion <method>', 'how hidden parts are filled (default: generator)').choices([
+        'generator',
+        'mirror',
+      ]),
     )
     .option('--generator <file>', 'weights of a generator (default: the one that ships with the package)')
     .option(

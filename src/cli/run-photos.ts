@@ -75,9 +75,9 @@ export class FaceTaker {
   static async load(stage: Stage, options: PhotoOptions, photos: number): Promise<FaceTaker> {
     if (options.box && photos > 1)
       throw new UsageError('--box is for one photo; leave it out to find the faces of many');
-    const { complete, shipped } = await loadCompletion(options);
     const completes = stage === 'complete' || stage === 'synth';
-    const uv = completes && shipped ? 'package' : 'own';
+    const { complete, shipped } = completes ? await loadCompletion(options) : { complete: {}, shipped: false };
+    const uv = shipped ? 'package' : 'own';
     return new FaceTaker(stage, options, loadFitting(options, photos, uv), complete, uv);
   }
 
