@@ -138,7 +138,9 @@ describe('a run', () => {
     expect(report.best?.score).toBeGreaterThan(0);
     const lines = readFileSync(path.join(whole.run, 'metrics.jsonl'), 'utf8').trim().split('\n');
     const logged = lines.map((line) => JSON.parse(line) as Record<string, number>);
-    expect(logged.filter((line) => line.loss > 0 && line.pdc > 0).map((line) => line.step)).toEqual([1, 2, 3, 4]);
+    expect(logged.filter((line) => line['loss/cost'] > 0 && line['loss/pdc'] > 0).map((line) => line.step)).toEqual([
+      1, 2, 3, 4,
+    ]);
     expect(logged.some((line) => line.step === 4 && line['validation/nme'] > 0)).toBe(true);
 
     const model = loadFaceModel();

@@ -145,7 +145,7 @@ function finish(raw: RawModel, { landmarks, texture, uv = 'own' }: ImportOptions
   if (!named || open > 60) {
     marks = findLandmarks(mean, head);
     notes.push(
-      'the file names no landmarks; those written were found by laying a head upon the mean face and may be a centimetre off',
+      'the file names no landmarks; those written were found by laying a head upon the mean face and may be a centimetre off, along the jaw several',
     );
   } else {
     marks = placeLandmarks(mean, named, head);

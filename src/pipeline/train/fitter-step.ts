@@ -87,7 +87,7 @@ export class FitterStep {
     const losses = tidy(() => this.stepOf(stage, cost)(...this.upload(batch)));
     const [loss, pdc] = await losses.data();
     losses.dispose();
-    return { loss, pdc };
+    return { 'loss/cost': loss, 'loss/pdc': pdc };
   }
 
   /** All stages and optimisers, by name. */
