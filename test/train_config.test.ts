@@ -63,6 +63,7 @@ describe('defaults', () => {
         },
         flip: true,
         cut: 0,
+        relight: 0,
         workers: 1,
       },
       batch: 16,

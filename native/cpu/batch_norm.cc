@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
-#include "kernels.h"
+#include "ending.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
@@ -133,14 +133,6 @@ void batch_norm_stats(const batch_norm_stats_args& p, Pool& pool) {
       p.mean[j0 + j] = float(mean), p.variance[j0 + j] = float(m2 / double(p.rows));
     }
   });
-}
-
-enum Activation { kNone, kRelu, kLeaky };
-
-template <int A> static inline Vec activated(Vec z, Vec slope) {
-  if constexpr (A == kRelu) return z < 0 ? Vec{} : z;  // NaN passes through
-  if constexpr (A == kLeaky) return z < 0 ? slope * z : z;
-  return z;
 }
 
 // dz from dy, where z is what the activation was applied to.

@@ -2,6 +2,7 @@
 // the product is an output position; its A row is the list of source pixels under the kernel's taps, read where they lie.
 // The input gradient of a strided convolution falls into one dense problem per parity of the position.
 #include "depthwise.h"
+#include "ending.h"
 #include "tile.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -20,6 +21,7 @@ struct Gathered {
   int32_t ty[kMaxTaps], tx[kMaxTaps];
   const float* weights;  // [panel][tap][c][kWidth]; narrow: [column][tap][c]
   const float* bias;
+  Ending ending;
 
   int64_t rows() const { return n * h * w; }
   bool narrow() const { return is_narrow(c, columns); }
@@ -125,9 +127,18 @@ template <int kColumns> static void narrow_rows(const Gathered& g, int64_t begin
   }
 }
 
+// What follows the sums of rows [begin, end), columns [j0, j1).
+static void finish_rows(const Gathered& g, int64_t begin, int64_t end, int64_t j0, int64_t j1) {
+  if (g.ending.empty()) return;
+  for (int64_t m = begin; m < end; m++) g.ending.row(g.row(m).out + j0, j1 - j0);
+}
+
 static void narrow_product(const Gathered& g, Pool& pool) {
   static constexpr void (*kernels[kNarrow])(const Gathered&, int64_t, int64_t) = {narrow_rows<1>, narrow_rows<2>, narrow_rows<3>, narrow_rows<4>};
-  pool.split(g.rows(), 128, [&](int64_t begin, int64_t end) { kernels[g.columns - 1](g, begin, end); });
+  pool.split(g.rows(), 128, [&](int64_t begin, int64_t end) {
+    kernels[g.columns - 1](g, begin, end);
+    finish_rows(g, begin, end, 0, g.columns);
+  });
 }
 
 static void gathered_product(const Gathered& g, Pool& pool) {
@@ -140,8 +151,10 @@ static void gathered_product(const Gathered& g, Pool& pool) {
     });
   if (g.narrow()) return narrow_product(g, pool);
   pool.run(blocks * groups, [&](int64_t chunk) {
-    const int64_t m0 = chunk / groups * block, p = chunk % groups;
-    block_of_rows(g, m0, std::min(block, g.rows() - m0), p * panels / groups, (p + 1) * panels / groups);
+    const int64_t m0 = chunk / groups * block, count = std::min(block, g.rows() - m0);
+    const int64_t p0 = chunk % groups * panels / groups, p1 = (chunk % groups + 1) * panels / groups;
+    block_of_rows(g, m0, count, p0, p1);
+    finish_rows(g, m0, m0 + count, p0 * kWidth, std::min(g.columns, p1 * kWidth));
   });
 }
 
@@ -151,12 +164,12 @@ void conv2d(const conv2d_args& p, Pool& pool) {
   for (int64_t group = 0; group < p.groups; group++) {
     const float* w = p.w + group * ocg * taps * icg;
     const bool narrow = Gathered::is_narrow(icg, ocg);  // w is then in order as it lies
-    pool.run(narrow ? 0 : panels_of(ocg), [&](int64_t panel) {  // w [oc][tap ic] -> [panel][tap ic][kWidth]
+    pool.run(narrow || p.packed ? 0 : panels_of(ocg), [&](int64_t panel) {  // w [oc][tap ic] -> [panel][tap ic][kWidth]
       const int64_t depth = taps * icg, first = panel * kWidth * depth;
       pack_panel(w + first, depth, std::min<int64_t>(kWidth, ocg - panel * kWidth), depth, p.scratch + first);
     });
     Gathered g{p.x + group * icg, p.ih, p.iw, p.ic, icg, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
-               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr};
+               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr, {p.y, p.residual, p.activation, p.slope}};
     for (int64_t t = 0; t < taps; t++) g.ty[t] = int32_t(t / p.kw * p.dh - p.ph), g.tx[t] = int32_t(t % p.kw * p.dw - p.pw);
     gathered_product(g, pool);
   }
@@ -194,7 +207,7 @@ void conv2d_input(const conv2d_input_args& p, Pool& pool) {
       const int64_t qy = parity / p.sw, qx = parity % p.sw;
       if (qy >= p.ih || qx >= p.iw) continue;
       Gathered g{p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.x + group * icg, p.ih, p.iw, p.ic, icg, p.n, (p.ih - qy + p.sh - 1) / p.sh,
-                 (p.iw - qx + p.sw - 1) / p.sw, 1, 1, p.sh, p.sw, qy, qx, 0, {}, {}, p.scratch, p.bias ? p.bias + group * icg : nullptr};
+                 (p.iw - qx + p.sw - 1) / p.sw, 1, 1, p.sh, p.sw, qy, qx, 0, {}, {}, p.scratch, p.bias ? p.bias + group * icg : nullptr, {}};
       int32_t kernel[kMaxTaps];  // the taps that reach this parity
       for (int64_t t = 0; t < taps; t++) {
         const int64_t y = qy + p.ph - t / p.kw * p.dh, x = qx + p.pw - t % p.kw * p.dw;

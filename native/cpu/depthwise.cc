@@ -1,5 +1,6 @@
 // Depthwise convolution and its gradients (w [c, kh, kw, 1]), turned once into [tap][c] in scratch.
 #include "depthwise.h"
+#include "ending.h"
 #include <algorithm>
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -20,7 +21,8 @@ static void add_product(float* __restrict y, const float* x, const float* w, int
 }
 
 void depthwise(const conv2d_args& p, Pool& pool) {
-  turn(p);
+  if (!p.packed) turn(p);
+  const Ending ending{p.y, p.residual, p.activation, p.slope};
   pool.run(p.n * p.oh, [&](int64_t row) {
     const int64_t oy = row % p.oh;
     const float* image = p.x + row / p.oh * p.ih * p.iw * p.ic;
@@ -35,6 +37,7 @@ void depthwise(const conv2d_args& p, Pool& pool) {
           if (ix >= 0 && ix < p.iw) add_product(y, image + (iy * p.iw + ix) * p.ic, p.scratch + (ky * p.kw + kx) * p.ic, p.ic);
         }
       }
+      if (!ending.empty()) ending.row(y, p.ic);
     }
   });
 }

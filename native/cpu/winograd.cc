@@ -1,6 +1,7 @@
 // 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3) (Lavin and Gray 2016): 36 products for 16 outputs instead of 144.
 // Points 0, +-3/4, +-3/2 and infinity keep the transforms' numbers near 1; with partial sums of kDepth channels the error stays
 // at 1e-5 of the output's magnitude. The input gradient is the same problem with turned weights.
+#include "ending.h"
 #include "tile.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -53,7 +54,9 @@ struct Problem {
   const winograd_args& p;
   int64_t rows, columns;  // tiles down and across
 
-  explicit Problem(const winograd_args& a) : p(a), rows((a.oh + 3) / 4), columns((a.ow + 3) / 4) {}
+  Ending ending;
+
+  explicit Problem(const winograd_args& a) : p(a), rows((a.oh + 3) / 4), columns((a.ow + 3) / 4), ending{a.y, a.residual, a.activation, a.slope} {}
   int64_t tiles() const { return p.n * rows * columns; }
 };
 
@@ -103,7 +106,7 @@ void transform_input(const Problem& q, int64_t tile0, int64_t count, int64_t c0,
   }
 }
 
-// Columns [j, j + width of T) of the 4x4 outputs of a tile, and the bias.
+// Columns [j, j + width of T) of the 4x4 outputs of a tile, with the bias and what follows.
 template <class T> void transform_sums(const Problem& q, const float* sums, float* to, const float* bias, int64_t height, int64_t width) {
   T m[36], half[24], y[16], b{};
   for (int k = 0; k < kPlanes; k++) read(sums + k * kTiles * kColumns, m[k]);
@@ -111,7 +114,10 @@ template <class T> void transform_sums(const Problem& q, const float* sums, floa
   for (int r = 0; r < 4; r++) output_transform(half + 6 * r, 1, y + 4 * r, 1);  // [4][4]
   if (bias) read(bias, b);
   for (int64_t r = 0; r < height; r++)
-    for (int64_t x = 0; x < width; x++) write(to + (r * q.p.ow + x) * q.p.oc, y[4 * r + x] + b);
+    for (int64_t x = 0; x < width; x++) {
+      float* at = to + (r * q.p.ow + x) * q.p.oc;
+      write(at, q.ending(at, y[4 * r + x] + b));
+    }
 }
 
 void write_outputs(const Problem& q, int64_t tile0, int64_t count, int64_t j0, int64_t columns, const float* sums) {
@@ -147,7 +153,7 @@ void multiply(const Problem& q, Block& block, int64_t tiles, int64_t panel0, int
 }  // namespace
 
 void winograd(const winograd_args& p, Pool& pool) {
-  transform_weights(p, pool);
+  if (!p.packed) transform_weights(p, pool);
   const Problem q(p);
   const int64_t blocks = (q.tiles() + kTiles - 1) / kTiles, groups = (p.oc + kColumns - 1) / kColumns;
   pool.run(blocks * groups, [&](int64_t chunk) {

@@ -1,7 +1,7 @@
 // Batch normalisation of rows [rows, c]. Statistics: every thread takes chunks of kChunk rows, each with sums around its own mean
 // (neither a large mean nor an outlier then costs digits), merged by Chan's formula in f64, first down the block, then over
 // the parts into which the rows are cut. The cuts depend on the shape alone.
-#include "kernels.h"
+#include "ending.h"
 
 namespace rescunet::cuda {
 namespace {
@@ -67,11 +67,6 @@ __global__ void finish_moments(const Moments* partial, float* mean, float* varia
 
 __device__ inline float inverse_deviation(float variance, float eps) { return 1 / std::sqrt(variance + eps); }
 
-// The ends of a norm: nothing, ReLU, leaky ReLU; NaN passes through.
-enum Activation { kNone, kRelu, kLeaky };
-__device__ inline float activated(float z, int64_t activation, float slope) {
-  return activation == kNone || !(z < 0) ? z : activation == kRelu ? 0 : slope * z;
-}
 // dz from dy, where z is what the activation was applied to.
 __device__ inline float passed(float z, float dy, int64_t activation, float slope) {
   return activation == kNone || z > 0 ? dy : activation == kRelu ? 0 : slope * dy;

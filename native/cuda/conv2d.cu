@@ -3,6 +3,7 @@
 #include <numeric>
 #include "convolve.h"
 #include "depthwise.h"
+#include "ending.h"
 #include "product.h"
 
 namespace rescunet::cuda {
@@ -35,9 +36,7 @@ void input_parity(const conv2d_input_args& p, int64_t group, int64_t qy, int64_t
   product(queue, a, b, c, {1, int(p.n * h * w), int(icg), int(y.count * x.count * ocg)}, p.bias ? p.bias + group * icg : nullptr, vectors);
 }
 
-}  // namespace
-
-void conv2d(const conv2d_args& p, Queue& queue) {
+void sums(const conv2d_args& p, Queue& queue) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, depth = p.kh * p.kw * icg;
   if (icg == 1 && ocg == 1) return depthwise(p, queue);
   if (p.groups == 1 && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, p.kh, p.kw, p.sh, p.sw, p.ph, p.pw, p.dh, p.dw}, queue))
@@ -48,6 +47,13 @@ void conv2d(const conv2d_args& p, Queue& queue) {
     product(queue, a, Matrix<true>{p.w + group * ocg * depth, depth, 0}, Lines{p.y + group * ocg, p.oc, 0}, {1, int(p.n * p.oh * p.ow), int(ocg), int(depth)},
             p.bias ? p.bias + group * ocg : nullptr, icg % 4 == 0 && aligned16(p.x, p.w));
   }
+}
+
+}  // namespace
+
+void conv2d(const conv2d_args& p, Queue& queue) {
+  sums(p, queue);
+  finish_outputs(p.y, p.residual, p.n * p.oh * p.ow * p.oc, p.activation, p.slope, queue);
 }
 
 void conv2d_input(const conv2d_input_args& p, Queue& queue) {

@@ -1,11 +1,13 @@
 // 3x3 convolutions of stride 1, which the cpu transforms: here they are products like any other, since tensor cores make the
 // multiplications cheap and the transformed tensors would have to travel through memory.
 #include "convolve.h"
+#include "ending.h"
 #include "product.h"
 
 namespace rescunet::cuda {
+namespace {
 
-void winograd(const winograd_args& p, Queue& queue) {
+void sums(const winograd_args& p, Queue& queue) {
   if (!p.turned && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, 3, 3, 1, 1, p.ph, p.pw, 1, 1}, queue)) return;
   const Gathered a{p.x, int(p.ih), int(p.iw), int(p.ic), {1, int(-p.ph), 1}, {1, int(-p.pw), 1}, Divisor(p.ow), Divisor(p.oh), Divisor(p.ic), Divisor(3)};
   const Lines c{p.y, p.oc, 0};
@@ -15,6 +17,13 @@ void winograd(const winograd_args& p, Queue& queue) {
     product(queue, a, TurnedWeights{p.w, p.oc, 9 * p.oc, 3, 2, 2, -1, -1, Divisor(p.ic), Divisor(3)}, c, size, p.bias, vectors && p.oc % 4 == 0);
   else
     product(queue, a, Matrix<true>{p.w, 9 * p.ic, 0}, c, size, p.bias, vectors);
+}
+
+}  // namespace
+
+void winograd(const winograd_args& p, Queue& queue) {
+  sums(p, queue);
+  finish_outputs(p.y, p.residual, p.n * p.oh * p.ow * p.oc, p.activation, p.slope, queue);
 }
 
 }  // namespace rescunet::cuda

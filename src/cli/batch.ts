@@ -1,4 +1,4 @@
-// One photo after the other: a failure is one line and the next photo's turn. It owns the order of lines, the progress and the
+// Photo by photo, one after the other or in several lanes: a failure is one line and the next photo's turn. It owns the order of lines, the progress and the
 // exit code of the commands over photos.
 import { EXIT_CRASH, EXIT_OK, explain, explainFor } from './errors.js';
 import type { Input, Inputs } from './inputs.js';
@@ -13,6 +13,13 @@ export interface Outcome {
   skipped?: boolean;
 }
 
+export interface BatchOptions {
+  /** Photos under way at once. */
+  lanes?: number;
+  /** Called with what --json tells of the photos, in their order, before the document is printed; adds to the document. */
+  finish?: (photos: readonly Record<string, unknown>[]) => Record<string, unknown>;
+}
+
 /**
  * Runs `work` on every photo and reports. Returns 0 when all went well, 2 when an argument or photo could not be used, 1 when
  * something crashed; the other photos are done in any case.
@@ -22,22 +29,27 @@ export async function runBatch(
   { photos, problems }: Inputs,
   reporter: Reporter,
   work: (photo: Input, progress: Progress) => Promise<Outcome>,
+  { lanes = 1, finish }: BatchOptions = {},
 ): Promise<number> {
   let code: number = EXIT_OK;
-  const records: Record<string, unknown>[] = [];
+  const refused: Record<string, unknown>[] = [];
+  const records = new Array<Record<string, unknown>>(photos.length);
   const count = { done: 0, skipped: 0, failed: 0 };
-  const failed = (file: string | undefined, error: unknown): void => {
+  const failed = (i: number | undefined, error: unknown): void => {
+    const file = i === undefined ? undefined : photos[i].file;
     const { message, code: found } = file === undefined ? explain(error) : explainFor(file, error);
     if (code !== EXIT_CRASH) code = found;
     count.failed++;
-    records.push({ ...(file !== undefined && { file }), status: 'failed', error: message });
+    if (i === undefined) refused.push({ status: 'failed', error: message });
+    else records[i] = { file, status: 'failed', error: message };
     reporter.error(message);
     if (found === EXIT_CRASH) reporter.trace(error);
   };
   for (const problem of problems) failed(undefined, problem);
   const progress = await reporter.start(photos.length, photos.length === 1 ? 'photo' : 'photos');
-  try {
-    for (const [i, photo] of photos.entries()) {
+  const waiting = photos.entries();
+  const lane = async (): Promise<void> => {
+    for (const [i, photo] of waiting) {
       const begin = performance.now();
       progress.show(photo.file);
       try {
@@ -45,14 +57,17 @@ export async function runBatch(
         const seconds = Number(((performance.now() - begin) / 1000).toFixed(3));
         const status = skipped ? 'skipped' : 'done';
         count[status]++;
-        records.push({ file: photo.file, status, seconds, ...record });
+        records[i] = { file: photo.file, status, seconds, ...record };
         const place = photos.length > 1 ? `[${i + 1}/${photos.length}] ` : '';
         reporter.line(`${place}${photo.file}: ${summary}${skipped ? '' : ` (${seconds.toFixed(2)} s)`}`);
       } catch (error) {
-        failed(photo.file, error);
+        failed(i, error);
       }
       progress.advance();
     }
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.max(1, Math.min(lanes, photos.length)) }, lane));
   } finally {
     progress.stop();
   }
@@ -62,6 +77,7 @@ export async function runBatch(
     if (count.failed > 0) parts.push(`${count.failed} failed`);
     reporter.line(parts.join(', '));
   }
-  reporter.document({ command, ...count, photos: records });
+  const more = finish?.(records) ?? {};
+  reporter.document({ command, ...count, ...more, photos: [...refused, ...records] });
   return code;
 }

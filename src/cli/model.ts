@@ -9,6 +9,8 @@ import { addModelBuild } from './model-build.js';
 
 interface ConvertOptions {
   uv: 'own' | 'cylindrical' | 'package';
+  landmarks?: string;
+  texture?: string;
   json?: boolean;
 }
 
@@ -45,9 +47,9 @@ export function addModel(program: Command, run: Run): void {
   model
     .command('convert')
     .description(
-      'Write a face model (BFM of 3DDFA, ICT-FaceKit, Surrey, or the plain layout) as one .safetensors file.',
+      'Write a face model as one .safetensors file: Basel 2009, 2017, 2019, 3DDFA, 3DDFA_V2, FLAME, ICT-FaceKit, Surrey, and more.',
     )
-    .argument('<in>', 'the model to read')
+    .argument('<in>', 'the model to read: a file, or the folder it was published as')
     .argument('<out>', 'the .safetensors file to write')
     .addOption(
       new Option(
@@ -57,26 +59,36 @@ export function addModel(program: Command, run: Run): void {
         .choices(['own', 'cylindrical', 'package'])
         .default('own'),
     )
+    .option(
+      '--landmarks <file>',
+      'vertices of the 68 landmarks: JSON, text, a mapping of eos, or the embedding of FLAME',
+    )
+    .option('--texture <obj>', 'an OBJ of the same vertices, for its texture coordinates')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
       `
 Examples:
   rescunet model convert bfm_3ddfa.safetensors bfm.safetensors --uv cylindrical
-  rescunet model convert ict_face_light_skin.safetensors ict.safetensors
-  rescunet model convert sfm_3448.safetensors sfm.safetensors
+  rescunet model convert 01_MorphableModel.mat bfm2009.safetensors --landmarks ibug_to_bfm.txt
+  rescunet model convert model2019_bfm.h5 bfm2019.safetensors
+  rescunet model convert 3DDFA_V2/configs bfm.safetensors
+  rescunet model convert generic_model.pkl flame.safetensors --landmarks embedding.npz --texture head_template.obj
+  rescunet model convert ICT-FaceKit/FaceXModel ict.safetensors
 The plain layout: mean [N,3], identity [k,N,3], identity_std [k], expression [k,N,3],
 expression_std [k], triangles [T,3], landmarks [68], uv [N,2]; metadata name, licence, units.`,
     )
     .action((input: string, output: string, options: ConvertOptions) =>
       run(options, async (reporter) => {
         checkOutput(input, output);
-        const { convertFaceModel, saveFaceModel } = await import('../pipeline/face_model.js');
-        const converted = convertFaceModel(input, { uv: options.uv });
+        const { saveFaceModel } = await import('../pipeline/face_model.js');
+        const { importFaceModel } = await import('../pipeline/model-import.js');
+        const { model: converted, layout, notes } = await importFaceModel(input, options);
         saveFaceModel(output, converted);
         const facts = await describe(output, converted);
         for (const [name, text] of Object.entries(facts.lines)) reporter.line(`${name.padEnd(12)} ${text}`);
-        reporter.document({ from: input, ...facts.document });
+        for (const note of notes) reporter.line(`${'note'.padEnd(12)} ${note}`);
+        reporter.document({ from: input, layout, notes, ...facts.document });
         return EXIT_OK;
       }),
     );
@@ -92,7 +104,9 @@ function checkOutput(input: string, output: string): void {
   if (path.extname(output).toLowerCase() !== '.safetensors') {
     throw new UsageError(`${output}: a face model is written as .safetensors; give a name that ends so`);
   }
-  checkInput(input);
+  if (!statSync(input, { throwIfNoEntry: false })) {
+    throw new UsageError(`${input}: there is no such file; give a face model, or the folder it was published as`);
+  }
   if (path.resolve(input) === path.resolve(output)) {
     throw new UsageError(`${output}: is the file to read; give another name to write`);
   }

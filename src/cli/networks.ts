@@ -87,18 +87,14 @@ export interface Completion {
   shipped: boolean;
 }
 
-/**
- * How hidden parts are to be filled: as the options say, else by the generator that ships on the package's own face model, and by
- * symmetry on others, whose photos it still completes less well (README). Throws UsageError or FormatError.
- */
+/** How hidden parts are to be filled: as the options say, else by the generator that ships. Throws UsageError or FormatError. */
 export async function loadCompletion({
   completion,
   generator,
   composite = true,
   size = 256,
-  model,
 }: PhotoOptions): Promise<Completion> {
-  const method = completion ?? (generator || !model ? 'generator' : 'mirror');
+  const method = completion ?? 'generator';
   if (method === 'mirror') {
     if (generator) throw new UsageError('--generator is not used by --completion mirror; leave one of them out');
     return { complete: { method }, shipped: false };

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { Run } from './command.js';
 import {
+  addBatchOptions,
   addCompletionOptions,
   addFitOptions,
   addMapOptions,
@@ -33,6 +34,7 @@ export function addPhotoCommand(program: Command, run: Run, { name, description,
   if (reaches(name, 'complete')) addCompletionOptions(command);
   if (reaches(name, 'synth')) addPoseOptions(command);
   addOutputOptions(command);
+  addBatchOptions(command);
   addReportOptions(command)
     .addHelpText('after', examples)
     .action((inputs: string[], options: PhotoOptions) =>

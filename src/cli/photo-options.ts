@@ -35,6 +35,10 @@ export interface PhotoOptions extends OutputOptions, FaceOptions, CompletionOpti
   size?: number;
   /** Side of a view in pixels. */
   viewSize?: number;
+  /** Processes that share the photos. */
+  workers?: number;
+  /** File for a table of all faces. */
+  csv?: string;
 }
 
 export const addPhotosArgument = (command: Command): Command =>
@@ -47,6 +51,11 @@ export const addOutputOptions = (command: Command): Command =>
   command
     .option('--out <dir>', "where results go, each photo's in its own folder", 'out')
     .option('--force', 'do photos again that are already finished');
+
+export const addBatchOptions = (command: Command): Command =>
+  command
+    .option('--workers <n>', 'processes that share the photos', whole(1, 256), 1)
+    .option('--csv <file>', 'a table of all faces: box, score, pose, landmarks, parameters');
 
 export const addDetectorOptions = (command: Command): Command =>
   command
@@ -68,10 +77,10 @@ export const addMapOptions = (command: Command): Command =>
 export const addCompletionOptions = (command: Command): Command =>
   command
     .addOption(
-      new Option(
-        '--completion <method>',
-        'how hidden parts are filled (default: generator; with --model mirror)',
-      ).choices(['generator', 'mirror']),
+      new Option('--completion <method>', 'how hidden parts are filled (default: generator)').choices([
+        'generator',
+        'mirror',
+      ]),
     )
     .option('--generator <file>', 'weights of a generator (default: the one that ships with the package)')
     .option(

@@ -11,13 +11,15 @@ import { completeFit, synthesiseFit, uvTableOf } from '../pipeline/synthesise.js
 import { unwrap } from '../pipeline/unwrap.js';
 import { type Outcome, runBatch } from './batch.js';
 import { UsageError } from './errors.js';
+import { checkTable, writeTable } from './face-table.js';
 import { findPhotos, type Input } from './inputs.js';
 import { readLandmarks } from './landmarks.js';
 import { type Fitting, loadCompletion, loadFitting } from './networks.js';
-import { beginFolder, describeRun, finishedRun, prepareOut } from './output.js';
+import { beginFolder, describeRun, finishedRun, prepareOut, readMarker } from './output.js';
 import type { Stage } from './photo-command.js';
 import type { PhotoOptions } from './photo-options.js';
-import type { Reporter } from './reporter.js';
+import { PhotoWorkers } from './photo-workers.js';
+import type { Progress, Reporter } from './reporter.js';
 
 export async function runPhotos(
   stage: Stage,
@@ -27,8 +29,26 @@ export async function runPhotos(
 ): Promise<number> {
   const found = await findPhotos(inputs);
   prepareOut(options.out);
+  if (options.csv !== undefined) checkTable(options.csv);
+  const workers = Math.min(options.workers ?? 1, found.photos.length);
+  const finish = (photos: readonly Record<string, unknown>[]): Record<string, unknown> => {
+    if (options.csv === undefined) return {};
+    writeTable(options.csv, photos);
+    reporter.line(`table of the faces -> ${options.csv}`);
+    return { csv: options.csv };
+  };
   const taker = await FaceTaker.load(stage, options, found.photos.length);
-  return runBatch(stage, found, reporter, (photo, progress) => taker.take(photo, (what) => progress.show(what)));
+  if (workers <= 1) {
+    const take = (photo: Input, progress: Progress) => taker.take(photo, (what) => progress.show(what));
+    return runBatch(stage, found, reporter, take, { finish });
+  }
+  const crew = new PhotoWorkers(workers, { stage, options, photos: found.photos.length });
+  try {
+    const take = (photo: Input, progress: Progress) => crew.take(photo, (what) => progress.show(what));
+    return await runBatch(stage, found, reporter, take, { lanes: workers, finish });
+  } finally {
+    crew.close();
+  }
 }
 
 /** A photo's pixels. Throws UsageError for a file that is no image or a damaged one. */
@@ -55,9 +75,9 @@ export class FaceTaker {
   static async load(stage: Stage, options: PhotoOptions, photos: number): Promise<FaceTaker> {
     if (options.box && photos > 1)
       throw new UsageError('--box is for one photo; leave it out to find the faces of many');
-    const { complete, shipped } = await loadCompletion(options);
     const completes = stage === 'complete' || stage === 'synth';
-    const uv = completes && shipped ? 'package' : 'own';
+    const { complete, shipped } = completes ? await loadCompletion(options) : { complete: {}, shipped: false };
+    const uv = shipped ? 'package' : 'own';
     return new FaceTaker(stage, options, loadFitting(options, photos, uv), complete, uv);
   }
 
@@ -66,8 +86,14 @@ export class FaceTaker {
     const folder = path.join(out, photo.name);
     const run = describeRun(this.stage, this.settings(), photo.file);
     const earlier = force ? undefined : finishedRun(folder, run);
-    if (earlier)
-      return { skipped: true, summary: `already finished in ${folder}`, record: { folder, files: earlier.files } };
+    if (earlier) {
+      const faces = facesOf(folder, earlier);
+      return {
+        skipped: true,
+        summary: `already finished in ${folder}`,
+        record: { folder, files: earlier.files, faces },
+      };
+    }
     show(`${photo.file}: fit`);
     const pixels = await readPhoto(photo.file);
     const fits = await this.fit(pixels, photo.file);
@@ -132,7 +158,7 @@ export class FaceTaker {
 
   /** What the results depend on, for the marker. */
   private settings(): Record<string, unknown> {
-    const { out: _, force: __, json: ___, quiet: ____, ...rest } = this.options;
+    const { out: _, force: __, json: ___, quiet: ____, workers: _____, csv: ______, ...rest } = this.options;
     return { ...rest, ...this.fitting.files, uv: this.uv };
   }
 }
@@ -145,11 +171,21 @@ function describe(fits: readonly Fit[]): string {
   return `${faces}, yaw ${yaw.toFixed(1)} pitch ${pitch.toFixed(1)} roll ${roll.toFixed(1)}${error}`;
 }
 
-/** A fit for --json: where the face is and how it is turned; fit.json has the coefficients. */
-function brief(fit: Fit): Record<string, unknown> {
-  const { method, box, score, roi, yaw, pitch, roll, scale, rmse, landmarks } = fitRecord(fit) as Record<
-    string,
-    unknown
-  >;
-  return { method, box, score, roi, yaw, pitch, roll, scale, rmse, landmarks };
+/** A fit for --json: everything of fit.json that says where the face is, how it is turned and what it looks like. */
+const brief = (fit: Fit): Record<string, unknown> => pick(fitRecord(fit) as Record<string, unknown>);
+
+const BRIEF = ['method', 'box', 'score', 'roi', 'yaw', 'pitch', 'roll', 'scale', 'rmse', 'landmarks'].concat([
+  'alpha',
+  'beta',
+  'parameters',
+]);
+
+const pick = (record: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(BRIEF.map((name) => [name, record[name]]));
+
+/** The faces of a folder that an earlier run finished. */
+function facesOf(folder: string, marker: Record<string, unknown>): Record<string, unknown>[] {
+  const count = typeof marker.faces === 'number' ? marker.faces : 1;
+  const more = Array.from({ length: count - 1 }, (_, i) => readMarker(path.join(folder, `face-${i + 2}`)) ?? {});
+  return [marker, ...more].map(pick);
 }

@@ -54,6 +54,10 @@ export class FaceFeatures {
   private readonly anchors: FaceDecoder;
   private readonly triangles: Tensor;
   private readonly colours: Tensor;
+  /** [3, 1, 3]: steps in a crop's rows from a patch's middle to its pixels. */
+  private readonly around: Tensor;
+  /** By number of crops: the row at which each begins, [n, 1, 1]. */
+  private readonly begins = new Map<number, Tensor>();
 
   /** Throws ShapeError. */
   constructor(model: MorphableModel, options: FaceFeatureOptions) {
@@ -69,9 +73,14 @@ export class FaceFeatures {
     this.face = new FaceDecoder(model, { ...counts, device });
     this.anchors = new FaceDecoder(model, { ...counts, points: anchors, device });
     this.counts = this.face.counts;
-    [this.triangles, this.colours] = persist(() => [
+    const steps = Float32Array.from({ length: PATCH * PATCH }, (_, k) => {
+      const [dy, dx] = [Math.floor(k / PATCH) - 1, (k % PATCH) - 1];
+      return dy * side + dx;
+    });
+    [this.triangles, this.colours, this.around] = persist(() => [
       tensor(model.triangles, { shape: [model.triangles.length / 3, 3], dtype: 'i32', device }),
       tensor(normalizedCoordinates(model), { shape: [model.vertexCount, 3], device }),
+      tensor(steps, { shape: [PATCH, 1, PATCH], device }),
     ]);
   }
 
@@ -118,24 +127,14 @@ export class FaceFeatures {
     if (n * side * side >= 2 ** 24)
       throw new ShapeError(`FaceFeatures.paf: ${n} crops of ${side} are too many at once`);
     return tidy(() => {
-      const { device } = crops;
       const placed = this.inCrop(this.anchors, detach(p)); // [n, 3, 4096]
       const coordinate = (c: number) => slice(placed, { start: [0, c, 0], size: [n, 1, ANCHORS ** 2] });
       const pixel = (c: number) => {
         const inside = clip(add(coordinate(c), 0.5), 1, side - 1.5);
         return cast(cast(inside, 'i32'), 'f32'); // [n, 1, 4096]: rounded, 1..side - 2
       };
-      const first = tensor(
-        Float32Array.from({ length: n }, (_, i) => i * side * side),
-        { shape: [n, 1, 1], device },
-      );
-      const centres = add(add(mul(pixel(1), side), pixel(0)), first); // [n, 1, 4096]
-      const steps = Float32Array.from({ length: PATCH * PATCH }, (_, k) => {
-        const [dy, dx] = [Math.floor(k / PATCH) - 1, (k % PATCH) - 1];
-        return dy * side + dx;
-      });
-      const around = reshape(tensor(steps, { device }), [PATCH, 1, PATCH]);
-      const each = add(reshape(centres, [n, ANCHORS, 1, ANCHORS, 1]), around); // [n, 64, 3, 64, 3]
+      const centres = add(add(mul(pixel(1), side), pixel(0)), this.firstRows(n)); // [n, 1, 4096]
+      const each = add(reshape(centres, [n, ANCHORS, 1, ANCHORS, 1]), this.around); // [n, 64, 3, 64, 3]
       const rows = reshape(crops, [n * side * side, 3]);
       const colours = gather(rows, reshape(cast(each, 'i32'), [n * PAF_SIDE * PAF_SIDE])); // [n 192 192, 3]
       if (!occlusion) return reshape(colours, [n, PAF_SIDE, PAF_SIDE, 3]);
@@ -152,6 +151,18 @@ export class FaceFeatures {
     this.anchors.dispose();
     this.triangles.dispose();
     this.colours.dispose();
+    this.around.dispose();
+    for (const x of this.begins.values()) x.dispose();
+  }
+
+  /** Made once per number of crops: a captured step cannot upload it. */
+  private firstRows(n: number): Tensor {
+    const { owner } = this.triangles;
+    const rows = Float32Array.from({ length: n }, (_, i) => i * this.side * this.side);
+    const make = () => persist(() => tensor(rows, { shape: [n, 1, 1], device: owner.name }));
+    const made = this.begins.get(n) ?? owner.outsideCapture(make);
+    this.begins.set(n, made);
+    return made;
   }
 
   /** Vertices in the crop: x right, y down, pixels; larger z is nearer -> [n, 3, m]. */

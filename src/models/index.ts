@@ -1,4 +1,6 @@
 // The `models` namespace.
+export * from './cascade.js';
+export * from './cascade-start.js';
 export * from './cylindrical.js';
 export type { Box, FaceBox, FaceDetector, ScoredBox } from './detection.js';
 export * from './discriminator.js';
@@ -32,4 +34,5 @@ export {
   type Stage,
 } from './scan-model.js';
 export * from './surface-points.js';
+export * from './two-stream.js';
 export { UvGan, type UvGanOptions } from './uvgan.js';

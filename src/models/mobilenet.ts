@@ -38,6 +38,8 @@ export interface MobileNetV1Options {
   widthMultiplier?: number;
   /** Numbers predicted. */
   outputs?: number;
+  /** Of the input: 3, or 6 for a photo with PNCC. */
+  channels?: number;
 }
 
 /** The names of the blocks, in order. */
@@ -81,13 +83,13 @@ export class MobileNetV1 extends Module {
   readonly dw6: DepthwiseSeparable;
   readonly fc_param: Linear;
 
-  constructor({ widthMultiplier = 0.5, outputs = 62 }: MobileNetV1Options = {}) {
+  constructor({ widthMultiplier = 0.5, outputs = 62, channels = 3 }: MobileNetV1Options = {}) {
     super();
     if (!(widthMultiplier > 0))
       throw new ShapeError(`MobileNetV1: widthMultiplier must be > 0, got ${widthMultiplier}`);
     const c = (channels: number) => Math.floor(channels * widthMultiplier);
     const block = (ic: number, oc: number, stride = 1) => new DepthwiseSeparable(c(ic), c(oc), stride);
-    this.conv1 = new Conv2d(3, c(32), 3, { stride: 2, padding: 1, bias: false, init: initializers().heNormal });
+    this.conv1 = new Conv2d(channels, c(32), 3, { stride: 2, padding: 1, bias: false, init: initializers().heNormal });
     this.bn1 = new BatchNorm2d(c(32));
     this.dw2_1 = block(32, 64);
     this.dw2_2 = block(64, 128, 2);

@@ -3,6 +3,7 @@ export { AttentionGate } from './attention_gate.js';
 export { follow } from './average.js';
 export { Dropout } from './dropout.js';
 export { FastNormalizedFusion } from './fusion.js';
+export { type InferenceOptions, optimizeForInference } from './inference.js';
 export { type Initializer, type Initializers, initializers, uninitialized } from './init.js';
 export {
   BatchNorm2d,
@@ -26,7 +27,7 @@ export {
   marginLoss,
 } from './margin.js';
 export { type LoadReport, type LoadStateOptions, Module } from './module.js';
-export { Adam, type AdamOptions } from './optim.js';
+export { Adam, type AdamOptions, SGD, type SgdOptions } from './optim.js';
 export {
   type FaceProjection,
   fastWpdcWeights,
@@ -41,4 +42,3 @@ export {
   weightedParameterDistanceCost,
   wpdcWeights,
 } from './parameter-cost.js';
-export { SGD, type SgdOptions } from './sgd.js';

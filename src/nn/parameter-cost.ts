@@ -2,12 +2,14 @@
 // z-scored rows [n, d], `current` = p0 + Dp and `truth` = pg, so that Dp - (pg - p0) is their difference; every cost is the mean over
 // rows of the sum that the specification writes, and weights are constant in the gradient.
 import { eye } from '../tensor/create.js';
+import type { Device } from '../tensor/device.js';
 import { boxQuadratic } from '../tensor/ops/box_quadratic.js';
 import { abs, add, div, maximum, mul, sqrt, sub } from '../tensor/ops/elementwise.js';
 import { concat, detach, reshape, slice } from '../tensor/ops/layout.js';
 import { matmul } from '../tensor/ops/matmul.js';
 import { mean } from '../tensor/ops/mean.js';
 import { expand, max, sum } from '../tensor/ops/reduce.js';
+import { persist } from '../tensor/scope.js';
 import { ShapeError, sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -32,6 +34,18 @@ export interface OwpdcOptions {
    * is PDC; the larger, the more the parameters compete.
    */
   regularisation?: number;
+}
+
+const identities = new WeakMap<Device, Map<number, Tensor>>();
+
+/** [d, d], made once per device: a captured step cannot upload it. */
+function identity(d: number, like: Tensor): Tensor {
+  const { owner } = like;
+  const known = identities.get(owner) ?? new Map<number, Tensor>();
+  identities.set(owner, known);
+  const made = known.get(d) ?? owner.outsideCapture(() => persist(() => eye(d, { device: owner.name })));
+  known.set(d, made);
+  return made;
 }
 
 /** Below it a sum of squares counts as nothing: a row that is right already gets finite weights. */
@@ -79,7 +93,7 @@ export function wpdcWeights(
   check('wpdcWeights', current, truth);
   const [n, d] = current.shape;
   const [pc, pg] = [detach(current), detach(truth)];
-  const single = mul(reshape(sub(pc, pg), [n, 1, d]), eye(d, { device: current.device })); // [n, d, d]
+  const single = mul(reshape(sub(pc, pg), [n, 1, d]), identity(d, current)); // [n, d, d]
   const degraded = reshape(add(single, reshape(pg, [n, 1, d])), [n * d, d]);
   const seen = face.project(degraded); // [n d, m]
   const truly = face.project(pg); // [n, m]
@@ -149,7 +163,7 @@ export function owpdcWeights(
   const error = sum(squared(sub(face.project(pc), face.project(pg))), { axes: [1], keepDims: true }); // [n, 1]
   const size = maximum(sum(squared(away), { axes: [1], keepDims: true }), NOTHING); // [n, 1]
   const lambda = mul(div(error, size), regularisation);
-  const penalty = mul(reshape(mul(squared(away), lambda), [n, d, 1]), eye(d, { device: current.device })); // [n, d, d]
+  const penalty = mul(reshape(mul(squared(away), lambda), [n, d, 1]), identity(d, current)); // [n, d, d]
   return boxQuadratic(add(gram, penalty), sum(gram, { axes: [2] }), { low: 0, high: 1 });
 }
 

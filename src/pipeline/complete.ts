@@ -17,8 +17,7 @@ export interface CompleteOptions {
   /** In evaluation mode (`loadGenerator` returns it so). */
   generator?: GeneratorNetwork;
   /**
-   * Keep the pixels that the photo saw, and blend the generator's colours with the mirrored half's fine structure into the rest (our
-   * choice, not the paper's).
+   * Keep the pixels that the photo saw, and blend the mirrored half in the generator's light into the rest (our choice, not the paper's).
    */
   composite?: boolean;
 }
@@ -36,7 +35,7 @@ export function complete(view: View, footprint: Uint8Array, options: CompleteOpt
   if (!generator) throw new ShapeError('complete: the method generator wants a generator, got none');
   return tidy(() => {
     const drawn = drawnBy(generator, view, footprint);
-    return composite ? keepSeen(view, withMirroredDetail(drawn, view, footprint), footprint) : drawn;
+    return composite ? keepSeen(view, relitMirror(drawn, view, footprint), footprint) : drawn;
   });
 }
 
@@ -48,30 +47,42 @@ function drawnBy(generator: GeneratorNetwork, { texture, mask }: View, footprint
   return completeMaps(generator, maps, mask.reshape([1, h, w]), inside, { seed: 0 }).final.reshape([h, w, 3]);
 }
 
-/** Structures smaller than this part of the map's side are detail. */
-const DETAIL = 1 / 32;
+/** Side, in parts of the map's, of the squares over which light and colour are taken from the generator. */
+const LIGHT = 1 / 16;
+/** Added to both sides of a ratio of colours, so that black on black is no light. */
+const DARK = 8;
 
 /**
- * The generator's colours with the fine structure of the face's other half (our choice): a small network draws light and colour
- * well and detail not at all, with symmetry it is the other way round.
+ * The face's other half in the light and colours of the generator (our choice): a small network knows well how light falls on the hidden half
+ * and draws no detail, with symmetry it is the other way round. Photos have cameras and skins that the drawn people of its training have
+ * not, so its colours are first brought to the photo's, one gain per channel over what the photo saw well.
  */
-function withMirroredDetail(drawn: Tensor, view: View, footprint: Uint8Array): Tensor {
+function relitMirror(drawn: Tensor, view: View, footprint: Uint8Array): Tensor {
   const [h, w, c] = drawn.shape;
-  const kernelSize = Math.max(1, Math.round(h * DETAIL));
-  const coarse = (map: Tensor) =>
+  const kernelSize = Math.max(1, Math.round(h * LIGHT));
+  const light = (map: Tensor) =>
     map
       .reshape([1, h, w, c])
       .avgPool2d({ kernelSize })
       .resize({ size: [h, w], mode: 'bilinear' })
-      .reshape([h, w, c]);
+      .reshape([h, w, c])
+      .add(DARK);
+  const seen = view.confidence.greater(WELL).reshape([h, w, 1]);
+  const overall = (map: Tensor) =>
+    map
+      .mul(seen)
+      .sum({ axes: [0, 1] })
+      .add(1); // [3]
+  const matched = drawn.mul(overall(view.texture).div(overall(drawn)));
   const mirrored = completeByMirror(view, footprint);
-  const inside = footprintTensor(footprint, h, w);
-  return coarse(drawn)
-    .add(mirrored.sub(coarse(mirrored)))
+  return mirrored
+    .mul(light(matched).div(light(mirrored)))
     .clip(0, 255)
-    .mul(inside);
+    .mul(footprintTensor(footprint, h, w));
 }
 
+/** Cosine from which the photo's colours are taken as the face's. */
+const WELL = 0.4;
 /** Cosine below which the generator is believed more than the photo. */
 const TRUST = 0.3;
 

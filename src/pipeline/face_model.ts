@@ -122,7 +122,7 @@ function withCylindricalUv(model: MorphableModel): MorphableModel {
 }
 
 /** Standard deviation of a blendshape's weight, which runs from 0 to 1 and mostly is near 0: our choice. */
-const BLENDSHAPE_STD = 0.25;
+export const BLENDSHAPE_STD = 0.25;
 
 function fromBasel(t: Tensors, metadata: Text): MorphableModel {
   const n = rows(t, 'u', 3);

@@ -9,6 +9,7 @@ import { tensor } from '../tensor/create.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { FaceDetector } from './detect.js';
 import { cropRoi, type Pixels, resizeBilinear, toPixels, toTensor } from './image.js';
+import { turnFitBack, turnPixels } from './turn.js';
 
 /** Left, top, right, bottom in pixels. */
 export type Box = readonly [number, number, number, number];
@@ -41,6 +42,8 @@ export interface Fit {
   vertices: Float32Array;
   /** Root mean square distance in pixels from the landmarks given; landmarks only. */
   rmse: number | undefined;
+  /** Quarter turns clockwise that the photo was given before a face was found in it; `roi` and `parameters` speak of that. */
+  turned?: number;
 }
 
 /** What turns crops u8 [n, 120, 120, 3] (RGB) into whitened parameters [n, 62]; MobileNetV1 is one. */
@@ -64,7 +67,8 @@ export interface FitPhotoOptions {
 
 /**
  * Fits the model to the faces of a photo (pixels, or a tensor [h, w, 3] in 0..255): to `landmarks` where they are given, else by the regressor in
- * `roi`, in the square of `box`, or in the squares of what the detector finds. No face found gives an empty list.
+ * `roi`, in the square of `box`, or in the squares of what the detector finds; where it is not sure of any face, the photo is tried on its
+ * sides and upside down too. No face found gives an empty list.
  * Throws FitError or FaceModelError, before any work, when something that is needed was not given.
  */
 export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions): Promise<Fit[]> {
@@ -75,17 +79,44 @@ export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions)
   if (roi) return regress(toPixels(photo), [{ roi: checkBox('roi', roi) }], model, regressor);
   if (box) return regress(toPixels(photo), [{ box, roi: roiFromBox(box) }], model, regressor);
   if (!detector) throw new FitError('fitPhoto: wanted a detector, a box, a roi or landmarks, got none');
-  const image = photo instanceof Tensor ? photo : toTensor(photo, 'u8');
-  const found = await detector.detect(image);
-  if (image !== photo) image.dispose();
-  const places = found.map(({ left, top, right, bottom, score }): Place => {
-    const around: Box = [left, top, right, bottom];
-    return { box: around, score, roi: roiFromBox(around) };
-  });
+  const { places, turned, quarters } = await findPlaces(photo, detector);
   const area = ({ box: [l, t, r, b] = [0, 0, 0, 0] }: Place) => (r - l) * (b - t);
   places.sort((a, b) => area(b) - area(a));
   const wanted = faces === 'largest' ? places.slice(0, 1) : places;
-  return wanted.length === 0 ? [] : regress(toPixels(photo), wanted, model, regressor);
+  if (wanted.length === 0) return [];
+  const fits = await regress(toPixels(turned), wanted, model, regressor);
+  const [height, width] = photo instanceof Tensor ? photo.shape : [photo.height, photo.width];
+  return fits.map((fit) => turnFitBack(fit, quarters, { width, height }));
+}
+
+/** Below this score of its best face a photo may lie on its side; there the best has to be as good and clearly better (our choice). */
+const UPRIGHT_SCORE = 0.9;
+const CLEARLY = 0.05;
+
+/** Faces of the photo as it is; where none is sure, of the photo turned by the quarter that shows the surest one. */
+async function findPlaces(
+  photo: Pixels | Tensor,
+  detector: FaceDetector,
+): Promise<{ places: Place[]; turned: Pixels | Tensor; quarters: number }> {
+  const detect = async (seen: Pixels | Tensor): Promise<Place[]> => {
+    const image = seen instanceof Tensor ? seen : toTensor(seen, 'u8');
+    const found = await detector.detect(image);
+    if (image !== seen) image.dispose();
+    return found.map(({ left, top, right, bottom, score }): Place => {
+      const around: Box = [left, top, right, bottom];
+      return { box: around, score, roi: roiFromBox(around) };
+    });
+  };
+  const surest = (places: readonly Place[]) => Math.max(0, ...places.map(({ score = 0 }) => score));
+  let best = { places: await detect(photo), turned: photo, quarters: 0 };
+  if (surest(best.places) >= UPRIGHT_SCORE) return best;
+  for (const quarters of [1, 3, 2]) {
+    const turned = turnPixels(toPixels(photo), quarters);
+    const places = await detect(turned);
+    const score = surest(places);
+    if (score >= UPRIGHT_SCORE && score > surest(best.places) + CLEARLY) best = { places, turned, quarters };
+  }
+  return best;
 }
 
 /** The regressor's square of a face box: 3DDFA_V2's rule, 1.58 times its mean side and lowered by 14 %. Throws FitError. */

@@ -1,7 +1,7 @@
 // Registered scans on disk and the face model made of them. Contract: SCANS holds a folder per subject with one neutral mesh
 // and any number of expressive ones (OBJ or PLY), or meshes that are subjects of their own; all have the same vertices in the
 // same order. Whatever does not fit is refused with its name before any work on shapes.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { FormatError } from '../formats/error.js';
 import type { HostArray } from '../formats/host-array.js';
@@ -11,6 +11,7 @@ import { Random } from '../head/random.js';
 import { MorphableModel } from '../models/morphable.js';
 import { modelFromScans, type ScanModel, type ScanModelOptions, type ScannedSubject } from '../models/scan-model.js';
 import { loadFaceModel, withLayout } from './face_model.js';
+import { readLandmarkVertices, VERTICES_WANTED } from './landmark-vertices.js';
 import { outwards, type SplitMesh, splitAtSeams, unitOf, uprightRotation } from './model-parts.js';
 
 export interface SubjectFiles {
@@ -102,7 +103,6 @@ export function buildFaceModel(folder: string, options: BuildFaceModelOptions = 
       `${found.length} subjects, ${aside.size} of them held out; at least 2 to learn from are wanted`,
     );
   }
-  const landmarks = topology ? topology.landmarks : readLandmarks(folder, options.landmarks);
   options.onStart?.(found.reduce((sum, s) => sum + 1 + s.expressions.length, 0));
 
   const first = readMesh(found[0].neutral);
@@ -114,6 +114,7 @@ export function buildFaceModel(folder: string, options: BuildFaceModelOptions = 
       `${n}, the model whose topology was given has ${topology.vertexCount}`,
     );
   }
+  const landmarks = topology ? topology.landmarks : landmarksOf(folder, options.landmarks, first.triangles.data);
   const outside = landmarks.find((v) => v >= n);
   if (outside !== undefined)
     throw new FormatError(folder, 'landmarks', `vertex ${outside} is not one of the ${n} vertices`);
@@ -222,36 +223,17 @@ function turn(rows: Float32Array, r: Float64Array): void {
   }
 }
 
-const LANDMARKS_WANTED = "68 vertex numbers from 0, from the subject's right jaw on (iBUG order)";
-
-function readLandmarks(folder: string, file: string | undefined): Int32Array {
+function landmarksOf(folder: string, file: string | undefined, triangles: ArrayLike<number>): Int32Array {
   const places = file ? [file] : ['landmarks.json', 'landmarks.txt'].map((name) => path.join(folder, name));
-  const place = places.find((p) => statSync(p, { throwIfNoEntry: false })?.isFile());
+  const place = places.find((p) => file !== undefined || statSync(p, { throwIfNoEntry: false })?.isFile());
   if (!place) {
     throw new FormatError(
-      file ?? folder,
+      folder,
       'landmarks',
-      `${file ? 'there is no such file' : 'there is no landmarks.json'}; wanted ${LANDMARKS_WANTED}, or a face model of the same topology`,
+      `there is no landmarks.json; wanted ${VERTICES_WANTED}, or a face model of the same topology`,
     );
   }
-  const text = readFileSync(place, 'utf8');
-  let values: unknown;
-  try {
-    values = /\.json$/i.test(place)
-      ? JSON.parse(text)
-      : text
-          .trim()
-          .split(/[\s,;]+/)
-          .map(Number);
-  } catch {
-    throw new FormatError(place, 'landmarks', `is not valid JSON; wanted ${LANDMARKS_WANTED}`);
-  }
-  if (values !== null && typeof values === 'object' && !Array.isArray(values)) {
-    values = (values as Record<string, unknown>).landmarks;
-  }
-  const numbers = Array.isArray(values) ? values.map(Number) : [];
-  if (numbers.length !== 68 || !numbers.every((v) => Number.isInteger(v) && v >= 0)) {
-    throw new FormatError(place, 'landmarks', `wanted ${LANDMARKS_WANTED}, got ${numbers.length} numbers`);
-  }
-  return Int32Array.from(numbers);
+  const found = readLandmarkVertices(place, triangles);
+  if (found.some((v) => v < 0)) throw new FormatError(place, 'landmarks', 'leaves some of the 68 open; all are wanted');
+  return found;
 }

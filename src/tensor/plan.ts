@@ -1,6 +1,7 @@
 // Capture: a step recorded once per input shape, its memory planned into one arena, replayed without JavaScript.
 import { type Device, DeviceError, deviceNamed } from './device.js';
 import { bytesPerElement } from './dtype.js';
+import { freeze } from './freeze.js';
 import { ALLOCATE, FREE, instructions, Program, printProgram, REPLAY, VIEW } from './program.js';
 import { collectOutside, emit, empty } from './record.js';
 import { persist, walk } from './scope.js';
@@ -49,18 +50,22 @@ class Plan<R> {
   private readonly result: R;
   private readonly outputs: Tensor[] = [];
   private readonly buffers: Placement[] = [];
-  private readonly words: number[] = [];
-  private readonly program: number;
+  private readonly words: number[];
+  private program: number;
+  /** What a frozen step replays after its first run. */
+  private after: number | undefined;
   private readonly arena: Tensor;
   private readonly kept: Set<Storage>;
+  private readonly own: Tensor[] = [];
 
   constructor(
     private readonly device: Device,
     fn: (...args: Tensor[]) => R,
     args: readonly Tensor[],
+    frozen: boolean,
   ) {
     this.inputs = args.map((x) => empty(x.shape, x.dtype, device));
-    const recorded = new Program();
+    let recorded = new Program();
     let result!: R;
     this.kept = collectOutside(() => {
       result = device.captureInto(recorded, () => fn(...this.inputs));
@@ -70,13 +75,23 @@ class Plan<R> {
     walk(result, (item) => {
       if (item instanceof Tensor) this.outputs.push(item);
     });
+    let after: Program | undefined;
+    if (frozen) {
+      const results = new Set(this.outputs.map(({ storage }) => storage.slot));
+      const rewritten = freeze(recorded, this.kept, results);
+      recorded = rewritten.first;
+      after = rewritten.after;
+      this.own = rewritten.own;
+    }
     this.arenaBytes = this.layOut(recorded);
+    this.words = kernelWords(recorded);
     this.arena = empty([Math.max(this.arenaBytes, 1)], 'u8', device);
     for (const { slot, offset } of this.buffers) device.program.control(VIEW, slot, this.arena.storage.slot, offset);
     this.program = device.define(Float64Array.from(this.words));
+    if (after) this.after = device.define(Float64Array.from(kernelWords(after)));
   }
 
-  /** Keeps the kernels, turns allocations into placements. */
+  /** Turns allocations into placements. */
   private layOut(recorded: Program): number {
     const bySlot = new Map<number, Placement>();
     let time = 0;
@@ -106,12 +121,6 @@ class Plan<R> {
       const buffer = bySlot.get(output.storage.slot);
       if (buffer) buffer.last = time;
     }
-    // Kernel instructions are copied word for word; only allocations and releases go.
-    let at = 0;
-    for (const instruction of instructions(recorded.words, recorded.length)) {
-      if (instruction.opcode >= 0) for (let i = at; i < instruction.end; i++) this.words.push(recorded.words[i]);
-      at = instruction.end;
-    }
     return place(this.buffers);
   }
 
@@ -120,6 +129,11 @@ class Plan<R> {
       emit('copy', [x, this.inputs[i]], { size: x.size, width: bytesPerElement(x.dtype) });
     });
     this.device.program.control(REPLAY, this.program);
+    if (this.after !== undefined) {
+      this.device.forget(this.program);
+      this.program = this.after;
+      this.after = undefined;
+    }
     const fresh = new Map(this.outputs.map((y) => [y, copyOf(y)]));
     return replaceTensors(this.result, fresh) as R;
   }
@@ -139,11 +153,19 @@ class Plan<R> {
 
   dispose(): void {
     this.device.forget(this.program);
+    if (this.after !== undefined) this.device.forget(this.after);
     for (const { slot } of this.buffers) this.device.free(slot);
     for (const storage of this.kept) storage.release();
     this.arena.dispose();
-    for (const input of this.inputs) input.dispose();
+    for (const tensor of [...this.inputs, ...this.own]) tensor.dispose();
   }
+}
+
+/** The kernels word for word, without allocations and releases. */
+function kernelWords({ words, length }: Program): number[] {
+  return [...instructions(words, length)].flatMap(({ opcode, begin, end }) =>
+    opcode >= 0 ? Array.from(words.subarray(begin, end)) : [],
+  );
 }
 
 function copyOf(x: Tensor): Tensor {
@@ -176,10 +198,13 @@ export interface Captured<A extends Tensor[], R> {
  * JavaScript. Results are fresh tensors. Whatever should change between calls must be an argument or a variable; numbers and
  * tensors from outside that fn reads keep the value (or memory) of the first call. Reading or uploading inside throws
  * DeviceError. fn takes tensors and returns a tensor, or arrays and plain objects of them.
+ *
+ * `frozen`: for inference. What fn reads from outside and does not write, weights above all, is constant from the first call on;
+ * norms with fixed statistics go into the convolutions before them, and weights are brought into their kernels' order once.
  */
 export function capture<A extends Tensor[], R>(
   fn: (...args: A) => R,
-  options: { device?: string } = {},
+  options: { device?: string; frozen?: boolean } = {},
 ): Captured<A, R> {
   const plans = new Map<string, Plan<R>>();
   const call = (...args: A): R => {
@@ -187,7 +212,7 @@ export function capture<A extends Tensor[], R>(
     const key = `${device.name} ${args.map((x) => `${x.dtype}${x.shape}`).join(' ')}`;
     let plan = plans.get(key);
     if (!plan) {
-      plan = persist(() => new Plan(device, fn as unknown as (...args: Tensor[]) => R, args));
+      plan = persist(() => new Plan(device, fn as unknown as (...args: Tensor[]) => R, args, options.frozen ?? false));
       plans.set(key, plan);
     }
     return plan.run(args);

@@ -79,15 +79,17 @@ export interface Instruction {
   buffers: { name: string; kind: string; slot: number; word: number }[];
   numbers: Record<string, number | number[]>;
   operands: number[];
-  /** Where it ends in the list. */
+  /** Its words in the list. */
+  begin: number;
   end: number;
 }
 
 /** Walks a list of words. `word` of a buffer is the position of its slot in the list. */
 export function* instructions(words: Float64Array, length: number): Generator<Instruction> {
   for (let at = 0; at < length; ) {
+    const begin = at;
     const opcode = words[at++];
-    const instruction: Instruction = { opcode, name: '', buffers: [], numbers: {}, operands: [], end: at };
+    const instruction: Instruction = { opcode, name: '', buffers: [], numbers: {}, operands: [], begin, end: at };
     if (opcode < 0) {
       const count = CONTROL_WORDS[opcode as Control];
       instruction.name = CONTROL_NAMES[opcode as Control];

@@ -106,6 +106,11 @@ export function record(kernel: string, { inputs, outputs, params, grads, op, dev
     if (kind === 'out') buffers.push(made[nextOutput++]);
     else if (kind === 'in' || kind === 'opt' || kind === 'inout') buffers.push(inputs[nextInput++]);
   }
+  if (nextInput < inputs.length || nextOutput < made.length) {
+    throw new DeviceError(
+      `${kernel}: the addon knows ${nextInput} inputs and ${nextOutput} outputs, got ${inputs.length} and ${made.length}; it is of another version: npm run build:native`,
+    );
+  }
   emit(kernel, buffers, params);
   if (grads) derive(op ?? kernel, made[0], inputs, grads);
   return made;

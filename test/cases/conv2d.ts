@@ -1,5 +1,6 @@
 import { ones } from '../../src/tensor/create.js';
 import { type ConvOptions, type ConvTransposeOptions, conv2d, convTranspose2d } from '../../src/tensor/ops/conv2d.js';
+import { record } from '../../src/tensor/record.js';
 import type { Case, Sample } from './case.js';
 
 type Numbers = Record<string, number>;
@@ -30,6 +31,14 @@ const start = (to: Float64Array, size: number, bias: Float64Array | undefined, c
   for (let i = 0; i < size; i++) to[i] = bias ? bias[i % channels] : 0;
 };
 
+/** y = activation(y + residual) */
+const end = (y: Float64Array, residual: Float64Array | undefined, { activation, slope }: Numbers): void => {
+  for (let i = 0; i < y.length; i++) {
+    const z = y[i] + (residual ? residual[i] : 0);
+    y[i] = z < 0 && activation > 0 ? (activation === 1 ? 0 : slope * z) : z;
+  }
+};
+
 const conv = (
   name: string,
   x: number[],
@@ -53,13 +62,43 @@ const transposed = (
   run: (t) => convTranspose2d(t.x, t.w, { bias: t.bias, ...options }),
 });
 
+/** Kernels with what `capture`'s frozen form puts behind them, on the op's own buffers. */
+const ended = (
+  name: string,
+  x: number[],
+  w: number[],
+  activation: number,
+  { padding = 0, groups = 1 } = {},
+): Sample => {
+  const [n, ih, iw, ic] = x;
+  const [oc, kh, kw] = w;
+  const [oh, ow] = [ih + 2 * padding - kh + 1, iw + 2 * padding - kw + 1];
+  const winograd = ic >= 32;
+  const size = { n, ih, iw, ic, oh, ow, oc, ph: padding, pw: padding };
+  const params = winograd ? { ...size, turned: 0 } : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups };
+  const scratch = winograd ? 36 * ic * 128 : kh * kw * 128 * ic;
+  return {
+    name,
+    inputs: { x, w, bias: [oc], residual: [n, oh, ow, oc] },
+    differentiable: [],
+    tolerance: winograd ? 1e-5 : undefined,
+    run: ({ x, w, bias, residual }) =>
+      record(winograd ? 'winograd' : 'conv2d', {
+        inputs: [x, w, bias, residual],
+        outputs: [{ shape: [n, oh, ow, oc] }, { shape: [scratch] }],
+        params: { ...params, activation, slope: 0.2, packed: 0 },
+      })[0],
+  };
+};
+
 const cases: Case = {
   kernels: {
-    conv2d({ x, w, bias, y }, p) {
+    conv2d({ x, w, bias, residual, y }, p) {
       start(y, p.n * p.oh * p.ow * p.oc, bias, p.oc);
       products(p, (i, j, k) => {
         y[k] += x[i] * w[j];
       });
+      end(y, residual, p);
     },
     conv2d_input({ y, w, bias, x }, p) {
       start(x, p.n * p.ih * p.iw * p.ic, bias, p.ic);
@@ -73,13 +112,14 @@ const cases: Case = {
         w[j] += x[i] * y[k];
       });
     },
-    winograd({ x, w, bias, y }, { n, ih, iw, ic, oh, ow, oc, ph, pw, turned }) {
+    winograd({ x, w, bias, residual, y }, { n, ih, iw, ic, oh, ow, oc, ph, pw, turned, activation, slope }) {
       const p = { n, ih, iw, ic, oh, ow, oc, kh: 3, kw: 3, sh: 1, sw: 1, ph, pw, dh: 1, dw: 1, groups: 1 };
       start(y, n * oh * ow * oc, bias, oc);
       products(p, (i, j, k) => {
         const [o, t, c] = [Math.floor(j / (9 * ic)), Math.floor(j / ic) % 9, j % ic];
         y[k] += x[i] * w[turned ? (c * 9 + 8 - t) * oc + o : j];
       });
+      end(y, residual, { activation, slope });
     },
   },
   samples: [
@@ -126,6 +166,12 @@ const cases: Case = {
       tolerance: 1e-5,
       differences: false,
     },
+    ended('residual and ReLU', [2, 5, 6, 7], [37, 3, 3, 7], 1, { padding: 1 }),
+    ended('residual, leaky ReLU, two groups', [1, 5, 6, 8], [6, 3, 3, 4], 2, { groups: 2 }),
+    ended('residual and ReLU, depthwise', [1, 6, 5, 19], [19, 3, 3, 1], 1, { padding: 1, groups: 19 }),
+    ended('residual and leaky ReLU, narrow output', [1, 5, 5, 17], [3, 1, 1, 17], 2),
+    ended('residual alone, 1x1', [1, 9, 9, 24], [70, 1, 1, 24], 0),
+    ended('residual and leaky ReLU, Winograd', [1, 34, 33, 32], [67, 3, 3, 32], 2, { padding: 1 }),
     conv('kernel as large as the input', [2, 4, 5, 6], [3, 4, 5, 6], {}),
     transposed('transposed 4x4 stride 2', [1, 4, 5, 6], [3, 4, 4, 6], { stride: 2, padding: 1, bias: 3 }),
     transposed('transposed 3x3 stride 2, output padding', [2, 4, 5, 3], [4, 3, 3, 3], {

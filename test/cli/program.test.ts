@@ -12,7 +12,13 @@ const root = mkdtempSync(join(tmpdir(), 'rescunet-program-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const COMMANDS = ['demo', 'synth', 'detect', 'fit', 'unwrap', 'complete', 'render', 'train', 'info'];
-const HELPS = [...COMMANDS.map((name) => [name]), ['model'], ['model', 'inspect'], ['model', 'convert']];
+const HELPS = [
+  ...COMMANDS.map((name) => [name]),
+  ['model'],
+  ['model', 'inspect'],
+  ['model', 'convert'],
+  ['model', 'build'],
+];
 
 describe('help', () => {
   test('the program lists its commands, examples and exit codes', async () => {
@@ -122,7 +128,7 @@ describe('model', () => {
     const converted = JSON.parse(stdout);
     expect(converted).toMatchObject({ from: source, file: cylindrical, identity: 40, expression: 20, licence: 'MIT' });
     const inspected = JSON.parse((await rescunet('model', 'inspect', cylindrical, '--json')).stdout);
-    expect(inspected).toEqual({ ...converted, from: undefined });
+    expect(inspected).toEqual({ ...converted, from: undefined, layout: undefined, notes: undefined });
   });
 
   const published: [string, string, object][] = [

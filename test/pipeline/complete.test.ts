@@ -12,6 +12,7 @@ import { footprintTensor, generatorInputs } from '../../src/pipeline/generator-i
 import {
   createGenerator,
   GENERATOR_KINDS,
+  type GeneratorNetwork,
   kindOf,
   loadGenerator,
   saveGenerator,
@@ -129,6 +130,30 @@ describe('complete', () => {
     };
     const pasted = wanted.map((v, i) => (seen[Math.floor(i / 3)] ? v : plain[i]));
     expect(step(host)).toBeLessThan(0.5 * step(pasted));
+  });
+
+  test("composited, the hidden half is the mirrored one in the generator's light, its colour cast taken off", () => {
+    const light = (x: number) => (x > SIZE / 3 ? 1 : 1 - (0.6 * (SIZE / 3 - x)) / (SIZE / 3));
+    const cast = [0.6, 1, 0.8];
+    const drawn = Float32Array.from(truth.dataSync(), (v, i) => {
+      const x = Math.floor(i / 3) % SIZE;
+      return (footprint[Math.floor(i / 3)] ? v * light(x) * cast[i % 3] : 0) / 127.5 - 1;
+    });
+    const final = tensor(drawn, { shape: [1, SIZE, SIZE, 3] });
+    const knowing = { options: { input: 'raw' }, forward: () => ({ final, aux: final, attention: [] }) };
+    const generator = knowing as unknown as GeneratorNetwork;
+    const host = complete(view, footprint, { generator, composite: true }).dataSync();
+    const wanted = truth.dataSync();
+    for (const x of [7, 10, 13, 16]) {
+      for (let c = 0; c < 3; c++) {
+        let [got, whole] = [0, 0];
+        for (let y = 6; y < SIZE - 6; y++) {
+          got += host[3 * (y * SIZE + x) + c];
+          whole += wanted[3 * (y * SIZE + x) + c];
+        }
+        expect(Math.abs(got / whole - light(x))).toBeLessThan(0.1);
+      }
+    }
   });
 
   test('leaves nothing on the device but its result', () => {

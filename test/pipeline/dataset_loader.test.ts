@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lightOf, mirrorInto, mirrorTable, relight } from '../../src/pipeline/dataset/augment.js';
 import {
   type Batch,
   type DataSpec,
@@ -11,7 +12,7 @@ import {
   openLoader,
   PairError,
 } from '../../src/pipeline/dataset/loader.js';
-import { epochOrder, mirrorInto, mirrorTable } from '../../src/pipeline/dataset/order.js';
+import { epochOrder } from '../../src/pipeline/dataset/order.js';
 import type { PairSource } from '../../src/pipeline/dataset/pairs.js';
 import { readShards, writeShards } from '../../src/pipeline/dataset/shards.js';
 import { synthPie } from '../../src/pipeline/dataset/synth-pie.js';
@@ -147,6 +148,45 @@ describe('openLoader', () => {
     expect(ovals).toBeGreaterThan(10);
     expect(ovals).toBeLessThan(30);
     await expect(openLoader(pairs, { ...usual, cut: 2 })).rejects.toThrow('cut must be a share from 0 to 1, got 2');
+  });
+
+  it('lights pairs anew, both maps alike, and leaves black and the masks alone', async () => {
+    const before = await take(pairs, 5, {});
+    const after = await take(pairs, 5, { relight: 0.3 });
+    for (const [k, { incomplete, complete, mask }] of after.entries()) {
+      expect(mask).toEqual(before[k].mask);
+      let changed = 0;
+      for (let at = 0; at < complete.length; at++) {
+        if (before[k].complete[at] === 0) expect(complete[at]).toBe(0);
+        else changed += Number(complete[at] !== before[k].complete[at]);
+        if (before[k].complete[at] === before[k].incomplete[at]) expect(incomplete[at]).toBe(complete[at]);
+      }
+      expect(changed).toBeGreaterThan(complete.length / 8);
+    }
+    await expect(openLoader(pairs, { ...usual, relight: 2 })).rejects.toThrow('relight must be from 0 to 1, got 2');
+  });
+
+  it('draws lights of the wanted spread and applies their formula', () => {
+    const exposures = Array.from({ length: 2000 }, (_, i) => {
+      const { gain } = lightOf(9, 1, i, 0.3) ?? { gain: [1, 1, 1] };
+      return (Math.log(gain[0]) + Math.log(gain[1]) + Math.log(gain[2])) / 3;
+    });
+    const mean = exposures.reduce((sum, e) => sum + e, 0) / 2000;
+    const spread = Math.sqrt(exposures.reduce((sum, e) => sum + (e - mean) ** 2, 0) / 2000);
+    expect(Math.abs(mean)).toBeLessThan(0.03);
+    // sqrt(1 + 0.5^2 / 3), less what is drawn again beyond 2.5 deviations
+    expect(spread / 0.3).toBeGreaterThan(0.95);
+    expect(spread / 0.3).toBeLessThan(1.06);
+    const map = Uint8Array.from([0, 100, 200, 50, 60, 70, 128, 128, 128, 255, 255, 255]);
+    relight({ gain: [1, 0.5, 2], gamma: 2, across: 0.4, down: -0.2 }, map, 2);
+    const lit = (v: number, g: number, x: number, y: number) =>
+      Math.min(255, Math.round(255 * g * (v / 255) ** 2 * Math.exp(0.4 * x - 0.2 * y)));
+    expect([...map]).toEqual([
+      ...[0, lit(100, 0.5, -0.5, -0.5), lit(200, 2, -0.5, -0.5)],
+      ...[lit(50, 1, 0.5, -0.5), lit(60, 0.5, 0.5, -0.5), lit(70, 2, 0.5, -0.5)],
+      ...[lit(128, 1, -0.5, 0.5), lit(128, 0.5, -0.5, 0.5), lit(128, 2, -0.5, 0.5)],
+      ...[lit(255, 1, 0.5, 0.5), lit(255, 0.5, 0.5, 0.5), 255],
+    ]);
   });
 
   it('shows every pair at most once per epoch, and drops what fills no batch', async () => {

@@ -1,5 +1,6 @@
-// Batch k of a run: which pairs it has, read and mirrored. Contract: batch k is a function of the data, the batch size, the seed, `flip` and k.
-import { cutTo, epochOrder, isFlipped, mirrorInto, mirrorTable, ovalOf } from './order.js';
+// Batch k of a run: which pairs it has, read and augmented. Contract: batch k is a function of the data, the options and k.
+import { cutTo, isFlipped, lightOf, mirrorInto, mirrorTable, ovalOf, relight } from './augment.js';
+import { epochOrder } from './order.js';
 import type { PairReader, Prepared } from './reader.js';
 import { Recent } from './recent.js';
 
@@ -25,6 +26,8 @@ export interface BatchOptions {
   flip: boolean;
   /** Share of the pairs that are cut to an oval about the face, as meshes without hair and neck show no more; chosen as flips are. */
   cut?: number;
+  /** Standard deviation of the logarithm of a random exposure, with white balance, contrast and fall-off in proportion; 0 changes none. */
+  relight?: number;
 }
 
 /** A batch that cannot be made: a run passes it over. */
@@ -65,7 +68,7 @@ export class BatchMaker {
   /** Throws PairError. */
   make(step: number): Batch {
     const { size, mixing } = this.prepared;
-    const { batch, seed, flip, cut = 0 } = this.options;
+    const { batch, seed, flip, cut = 0, relight: strength = 0 } = this.options;
     const steps = stepsPerEpoch(mixing.length, batch);
     const epoch = Math.floor(step / steps);
     const order = this.orders.get(`${epoch}`, () => epochOrder(mixing, seed, epoch));
@@ -95,6 +98,8 @@ export class BatchMaker {
       }
       const oval = ovalOf(seed, step, i, cut);
       if (oval) for (const map of Object.values(maps)) cutTo(oval, map, size);
+      const light = lightOf(seed, step, i, strength);
+      if (light) for (const map of [maps.incomplete, maps.complete]) relight(light, map, size);
     }
     return { step, epoch, incomplete, complete, mask, pairs, flipped };
   }

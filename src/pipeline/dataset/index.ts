@@ -15,5 +15,6 @@ export { MULTIPIE_CAMERAS } from './photo-groups.js';
 export type { FittingFiles, FolderOptions, MultiPieOptions, PhotosOptions } from './photo-items.js';
 export { type PrepareOptions, prepareShards } from './prepare.js';
 export * from './shards.js';
+export { type SynthFace, type SynthFaces, type SynthFacesOptions, synthFaces } from './synth-faces.js';
 export { EXPRESSIONS, FLASHES, ILLUMINATIONS, type SynthPieOptions, synthPie, VIEWPOINTS } from './synth-pie.js';
 export { type TextureSet, type TextureSetOptions, textureSet } from './texture-set.js';

@@ -1,4 +1,4 @@
-// Batches for training, made ahead in worker threads. Contract: batch k depends on the data, the batch size, the seed, `flip` and k alone, not on the
+// Batches for training, made ahead in worker threads. Contract: batch k depends on the data, `BatchOptions` and k alone, not on the
 // number of workers nor on where a run was taken up; at most AHEAD batches per worker are held.
 import { Worker } from 'node:worker_threads';
 import { FormatError } from '../../formats/error.js';
@@ -46,7 +46,7 @@ const AHEAD = 2;
  * person costs as much as a dozen pairs. Throws RangeError for options, FormatError for data that is no use or fills no batch.
  */
 export async function openLoader(spec: DataSpec, options: LoaderOptions): Promise<BatchLoader> {
-  const { batch, seed, flip, cut = 0, workers, from = 0 } = options;
+  const { batch, seed, flip, cut = 0, relight = 0, workers, from = 0 } = options;
   const within = (name: string, value: number, low: number, high: number) => {
     if (Number.isInteger(value) && value >= low && value <= high) return;
     throw new RangeError(`openLoader: ${name} must be a whole number from ${low} to ${high}, got ${value}`);
@@ -56,10 +56,11 @@ export async function openLoader(spec: DataSpec, options: LoaderOptions): Promis
   within('workers', workers, 0, 256);
   within('from', from, 0, 2 ** 31 - 1);
   if (!(cut >= 0 && cut <= 1)) throw new RangeError(`openLoader: cut must be a share from 0 to 1, got ${cut}`);
+  if (!(relight >= 0 && relight <= 1)) throw new RangeError(`openLoader: relight must be from 0 to 1, got ${relight}`);
   const prepared = await prepareReader(spec);
   const { length } = prepared.mixing;
   if (length < batch) throw new FormatError('data', 'pairs', `${length} do not fill a batch of ${batch}`);
-  const making: BatchOptions = { batch, seed, flip, cut };
+  const making: BatchOptions = { batch, seed, flip, cut, relight };
   const supply =
     workers === 0
       ? new InProcess(new BatchMaker(prepared, making, await openReader(prepared)))

@@ -22,8 +22,8 @@ export const COMPLETION: TrainTask<TrainConfig> = {
 
 async function openCompletion(config: TrainConfig, from: number): Promise<TrainJob> {
   const { data, batch, seed } = config;
-  const { flip, cut, workers } = data;
-  const loader = await openLoader(data.train, { batch, seed, flip, cut, workers, from });
+  const { flip, cut, relight, workers } = data;
+  const loader = await openLoader(data.train, { batch, seed, flip, cut, relight, workers, from });
   let step: GanStep | undefined;
   try {
     step = createStep(config, loader);
@@ -35,6 +35,9 @@ async function openCompletion(config: TrainConfig, from: number): Promise<TrainJ
     throw error;
   }
 }
+
+/** Data by its names: where they lie on this machine is nobody's business who is given the weights. */
+const named = (_key: string, value: unknown): unknown => (typeof value === 'string' ? path.basename(value) : value);
 
 class CompletionJob implements TrainJob<Batch> {
   readonly stepsPerEpoch: number;
@@ -87,7 +90,7 @@ class CompletionJob implements TrainJob<Batch> {
 
   saveNetwork(file: string, step: number): void {
     saveGenerator(path.resolve(file), this.gan.best, {
-      about: { trainedOn: JSON.stringify(this.config.data.train), step: String(step) },
+      about: { trainedOn: JSON.stringify(this.config.data.train, named), step: String(step) },
     });
   }
 

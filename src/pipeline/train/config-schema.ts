@@ -81,6 +81,7 @@ export const SCHEMA = z.strictObject({
     validation: data.optional(),
     flip: flag().default(true),
     cut: within(0, 1).default(0),
+    relight: within(0, 1).default(0),
     workers: whole(0, 256).default(1),
   }),
   batch: whole(1, 65_536).default(16),

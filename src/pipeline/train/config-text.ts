@@ -69,6 +69,7 @@ data:
       size: 256
   flip: true                        # left-right, every second pair
   cut: 0                            # share of pairs cut to an oval about the face: for meshes that end there
+  relight: 0                        # strength of random exposure, colour and fall-off of light: 0.3 for weights that meet photos
   workers: 1                        # threads that make batches
 
 batch: 16

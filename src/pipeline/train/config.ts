@@ -28,7 +28,7 @@ export interface TrainConfig extends RunConfig {
   loss: { local: number; global: number; identity: number; auxiliary: number; idNorm: boolean };
   /** There whenever loss.identity > 0. */
   identity?: { network: 'facenet' | 'mobilefacenet'; weights: string };
-  data: { train: DataSpec; validation?: DataSpec; flip: boolean; cut: number; workers: number };
+  data: { train: DataSpec; validation?: DataSpec; flip: boolean; cut: number; relight: number; workers: number };
   optimiser: {
     lr: number;
     betas: [number, number];

@@ -2,6 +2,8 @@
 export { type Checkpoint, checkpointSteps, loadCheckpoint, type Progress } from './checkpoint.js';
 export { learningRate, parseTrainConfig, readTrainConfig, type TrainConfig, TrainConfigError } from './config.js';
 export { defaultConfigText } from './config-text.js';
+export type { FitterConfig } from './fitter-config.js';
+export { type FitterBatch, type FitterCost, FitterStep, type FitterStepOptions } from './fitter-step.js';
 export type { RunConfig, Scalars, Score as TrainScore, TrainJob, TrainTask } from './job.js';
 export { createStep } from './networks.js';
 export type { FacePairSpec, FaceSpec, RecogniserConfig } from './recogniser-config.js';

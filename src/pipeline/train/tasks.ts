@@ -4,12 +4,14 @@ import { COMPLETION } from './completion.js';
 import { COMPLETION_KEYS, type TrainConfig } from './config.js';
 import { type ConfigKeys, readConfig } from './config-reader.js';
 import { defaultConfigText } from './config-text.js';
+import { FITTER } from './fitter.js';
+import { FITTER_KEYS, FITTER_TEXT, type FitterConfig } from './fitter-config.js';
 import type { RunConfig, TrainTask } from './job.js';
 import { RECOGNISER } from './recogniser.js';
 import { RECOGNISER_KEYS, type RecogniserConfig, recogniserConfigText } from './recogniser-config.js';
 
 /** Every kind of configuration; `task` tells them apart. */
-export type AnyTrainConfig = TrainConfig | RecogniserConfig;
+export type AnyTrainConfig = TrainConfig | FitterConfig | RecogniserConfig;
 
 interface Entry {
   task: TrainTask<RunConfig>;
@@ -35,6 +37,7 @@ const entry = <R, C extends AnyTrainConfig>(
 const TASKS: ReadonlyMap<unknown, Entry> = new Map([
   entry(COMPLETION, COMPLETION_KEYS, defaultConfigText),
   entry(RECOGNISER, RECOGNISER_KEYS, recogniserConfigText),
+  entry(FITTER, FITTER_KEYS, () => FITTER_TEXT),
 ]);
 
 export const TASK_NAMES = [...TASKS.keys()] as readonly string[];

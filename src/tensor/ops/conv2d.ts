@@ -11,6 +11,9 @@ import { permute } from './layout.js';
 import { type Pair, pair } from './pool2d.js';
 import { sum } from './reduce.js';
 
+/** Ends and packing as a plain convolution has them; `freeze.ts` is where others come from. */
+const PLAIN = { activation: 0, slope: 0, packed: 0 };
+
 const MAX_TAPS = 1024; // kMaxTaps of native/cpu/conv2d.cc
 
 export interface ConvOptions {
@@ -69,11 +72,24 @@ function weightScratch(g: Geometry): Shape {
   return [g.n * (yp * xp * roundUp(icg, 32) + g.oh * g.ow * (ocg + 7)) + 64];
 }
 
+let keptDirect = 0;
+
+/** Convolutions recorded by fn take their direct forms, whose sums round as plain sums do. */
+export function directly<T>(fn: () => T): T {
+  keptDirect++;
+  try {
+    return fn();
+  } finally {
+    keptDirect--;
+  }
+}
+
 /**
  * Whether Winograd's form pays: 3x3 of stride 1, enough channels for its transforms to be cheap beside the products, and
  * enough pixels for the transformed weights, four times the size of the weights, to be used often.
  */
 const suitsWinograd = (g: Geometry): boolean =>
+  keptDirect === 0 &&
   g.kh === 3 &&
   g.kw === 3 &&
   g.sh * g.sw * g.dh * g.dw * g.groups === 1 &&
@@ -94,8 +110,8 @@ function winograd(
   const [n, ih, iw, ic] = x.shape;
   const [, oh, ow, oc] = shape;
   const outputs = [{ shape }, { shape: [36 * ic * roundUp(oc, 64)] }];
-  const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, turned: Number(turned) };
-  const [y, scratch] = record('winograd', { inputs: [x, w, bias], outputs, params });
+  const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, turned: Number(turned), ...PLAIN };
+  const [y, scratch] = record('winograd', { inputs: [x, w, bias, undefined], outputs, params });
   scratch.dispose();
   return y;
 }
@@ -108,7 +124,7 @@ function direct(
   rounded: 'ic' | 'oc',
 ): Tensor {
   const outputs = [{ shape }, { shape: scratchShape(g, rounded) }];
-  const [y, scratch] = record(kernel, { inputs, outputs, params: { ...g } });
+  const [y, scratch] = record(kernel, { inputs, outputs, params: { ...g, ...PLAIN } });
   scratch.dispose();
   return y;
 }
@@ -116,7 +132,7 @@ function direct(
 function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): Tensor {
   const y = suitsWinograd(g)
     ? winograd(x, w, bias, yShape(g), [g.ph, g.pw], false)
-    : direct('conv2d', g, [x, w, bias], yShape(g), 'oc');
+    : direct('conv2d', g, [x, w, bias, undefined], yShape(g), 'oc');
   return derive(
     op,
     y,

@@ -1,0 +1,38 @@
+// What follows a norm or a convolution in the same pass: y = activation(y + residual).
+#pragma once
+#include "kernels.h"
+
+namespace rescunet::cpu::RESCUNET_ISA {
+
+enum Activation { kNone, kRelu, kLeaky };  // as kernels.def numbers them
+
+template <int A, class T> static inline T activated(T z, T slope) {
+  if constexpr (A == kRelu) return z < 0 ? T{} : z;  // NaN passes through
+  if constexpr (A == kLeaky) return z < 0 ? slope * z : z;
+  return z;
+}
+
+// Of a convolution's outputs, while they are in cache.
+struct Ending {
+  const float* y = nullptr;         // where the outputs start, and
+  const float* residual = nullptr;  // what is added to them, of the same layout; or null
+  int64_t activation = kNone;
+  float slope = 0;
+
+  bool empty() const { return !residual && activation == kNone; }
+
+  // The value that goes to `at`.
+  Vec operator()(const float* at, Vec v) const { return end(residual ? v + load(residual + (at - y)) : v, splat(slope)); }
+  float operator()(const float* at, float v) const { return end(residual ? v + residual[at - y] : v, slope); }
+
+  void row(float* at, int64_t columns) const {
+    int64_t j = 0;
+    for (; j + kLanes <= columns; j += kLanes) store(at + j, (*this)(at + j, load(at + j)));
+    for (; j < columns; j++) at[j] = (*this)(at + j, at[j]);
+  }
+
+ private:
+  template <class T> T end(T z, T s) const { return activation == kRelu ? activated<kRelu>(z, s) : activation == kLeaky ? activated<kLeaky>(z, s) : z; }
+};
+
+}  // namespace rescunet::cpu::RESCUNET_ISA
