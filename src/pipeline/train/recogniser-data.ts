@@ -5,7 +5,8 @@ import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
 import { openImageRecords } from '../../formats/recordio.js';
 import { BatchError } from '../dataset/batches.js';
-import { epochOrder, isFlipped } from '../dataset/order.js';
+import { isFlipped } from '../dataset/augment.js';
+import { epochOrder } from '../dataset/order.js';
 import { decodePixels, type Pixels } from '../image.js';
 import type { FaceSpec } from './recogniser-config.js';
 
