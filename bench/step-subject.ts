@@ -3,6 +3,7 @@
 import { createInterface } from 'node:readline';
 import { saveSafetensors } from '../src/formats/safetensors.js';
 import { Discriminator } from '../src/models/discriminator.js';
+import { optimizeForInference } from '../src/nn/inference.js';
 import { Adam } from '../src/nn/optim.js';
 import { createGenerator } from '../src/pipeline/generators.js';
 import { GanStep } from '../src/pipeline/train/step.js';
@@ -41,12 +42,11 @@ function hand(parts: Record<string, { stateDict(options: { to: 'torch' }): Recor
 }
 
 function inference(): Subject {
-  generator.eval();
   const x = colours(pair.incomplete);
-  const answer = capture((input: Tensor) => generator.forward(input).final);
+  const answer = optimizeForInference(generator);
   return {
     async run() {
-      const y = tidy(() => answer(x));
+      const y = tidy(() => answer(x).final);
       const values = await y.data();
       y.dispose();
       return values[0];

@@ -86,7 +86,7 @@ interface Row {
   peakBytes: number;
   startBytes: number;
   arenaBytes?: number;
-  /** Largest difference of the outputs from ours, from the same weights, and of the first loss. */
+  /** Root mean square difference of the outputs from ours, from the same weights (random ones magnify rounding in single pixels), and of the first loss. */
   difference?: number;
   firstValue: number;
 }

@@ -325,7 +325,7 @@ def main():
     generator.eval()
     with torch.no_grad():
         answers = generator(maps["x"])
-    difference = max(float((a - maps[k]).abs().max()) for a, k in zip(answers, ("final", "aux")))
+    difference = max(float((a - maps[k]).square().mean().sqrt()) for a, k in zip(answers, ("final", "aux")))
     del answers
     x, target = maps["x"], maps["target"]
     if work["kind"] == "gan":
