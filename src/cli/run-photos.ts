@@ -174,11 +174,8 @@ function describe(fits: readonly Fit[]): string {
 /** A fit for --json: everything of fit.json that says where the face is, how it is turned and what it looks like. */
 const brief = (fit: Fit): Record<string, unknown> => pick(fitRecord(fit) as Record<string, unknown>);
 
-const BRIEF = ['method', 'box', 'score', 'roi', 'yaw', 'pitch', 'roll', 'scale', 'rmse', 'landmarks'].concat([
-  'alpha',
-  'beta',
-  'parameters',
-]);
+/** What the report of a run keeps of a fit. */
+const BRIEF = 'method box score roi yaw pitch roll scale rmse landmarks alpha beta parameters'.split(' ');
 
 const pick = (record: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(BRIEF.map((name) => [name, record[name]]));

@@ -48,6 +48,22 @@ export const STORED_WIDTH: Readonly<Record<StoredType, number>> = {
   bool: 1,
 };
 
+/** numpy's element types, as in `descr` of a .npy file and in its pickles, without the byte order. */
+export const NUMPY_TYPES: Readonly<Record<string, StoredType>> = {
+  f2: 'f16',
+  f4: 'f32',
+  f8: 'f64',
+  i1: 'i8',
+  i2: 'i16',
+  i4: 'i32',
+  i8: 'i64',
+  u1: 'u8',
+  u2: 'u16',
+  u4: 'u32',
+  u8: 'u64',
+  b1: 'bool',
+};
+
 /** Reports what is wrong with the array being read or written. */
 export type Fail = (problem: string) => Error;
 

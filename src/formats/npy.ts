@@ -12,28 +12,13 @@ import {
   fromTensors,
   gather,
   type HostArray,
+  NUMPY_TYPES,
   STORED_WIDTH,
-  type StoredType,
   toTensor,
   toTensors,
   widened,
 } from './host-array.js';
 import { isZip, readDirectory, readEntry } from './zip.js';
-
-const TYPES: Readonly<Record<string, StoredType>> = {
-  f2: 'f16',
-  f4: 'f32',
-  f8: 'f64',
-  i1: 'i8',
-  i2: 'i16',
-  i4: 'i32',
-  i8: 'i64',
-  u1: 'u8',
-  u2: 'u16',
-  u4: 'u32',
-  u8: 'u64',
-  b1: 'bool',
-};
 
 type Fail = (field: string, problem: string) => FormatError;
 
@@ -114,7 +99,7 @@ function parseHeader(text: string, fail: Fail) {
   });
   if (values.size !== 3) throw fail('header', `has unknown entries (${[...values.keys()].join(', ')})`);
   const [, byteOrder, code] = /^['"]([<>|=])([a-z]\d)['"]$/.exec(descr) ?? [];
-  if (code === undefined || !Object.hasOwn(TYPES, code)) {
+  if (code === undefined || !Object.hasOwn(NUMPY_TYPES, code)) {
     throw fail('descr', `${descr} is no plain number type (objects, text and records are not read)`);
   }
   if (order !== 'True' && order !== 'False') throw fail('fortran_order', `${order} is neither True nor False`);
@@ -122,7 +107,7 @@ function parseHeader(text: string, fail: Fail) {
   if (numbers === undefined) throw fail('shape', `${sizes} is no tuple of whole numbers`);
   const shape = (numbers.match(/\d+/g) ?? []).map(Number);
   if (shape.length > 64 || !shape.every(Number.isSafeInteger)) throw fail('shape', `${sizes} is too large`);
-  return { type: TYPES[code], bigEndian: byteOrder === '>', fortran: order === 'True', shape };
+  return { type: NUMPY_TYPES[code], bigEndian: byteOrder === '>', fortran: order === 'True', shape };
 }
 
 /** Writes a .npy file (f4, i4 or u1; bf16 as f4), atomically. Throws FormatError where the file cannot be written. */

@@ -2,7 +2,7 @@
 // chumpy's arrays and scipy's sparse matrices, which face models carry, become their plain contents, every other class is refused by name.
 import { FormatError } from './error.js';
 import { readBytes } from './files.js';
-import { countOf, decode, gather, type HostArray, STORED_WIDTH, type StoredType } from './host-array.js';
+import { countOf, decode, gather, type HostArray, NUMPY_TYPES, STORED_WIDTH } from './host-array.js';
 import { PickleFunction, unpickle } from './pickle.js';
 
 /** What a pickle holds: dicts as Map, arrays as HostArray (row-major). */
@@ -17,21 +17,6 @@ export type PickleValue =
   | PickleValue[]
   | Set<PickleValue>
   | Map<PickleValue, PickleValue>;
-
-const TYPES: Readonly<Record<string, StoredType>> = {
-  f2: 'f16',
-  f4: 'f32',
-  f8: 'f64',
-  i1: 'i8',
-  i2: 'i16',
-  i4: 'i32',
-  i8: 'i64',
-  u1: 'u8',
-  u2: 'u16',
-  u4: 'u32',
-  u8: 'u64',
-  b1: 'bool',
-};
 
 class ElementType {
   bigEndian = false;
@@ -85,7 +70,7 @@ function globals(file: string): Map<string, unknown> {
   define(
     multiarray.map((m) => `${m}.scalar`),
     ([type, bytes], fail) => {
-      const stored = type instanceof ElementType ? TYPES[type.descr] : undefined;
+      const stored = type instanceof ElementType ? NUMPY_TYPES[type.descr] : undefined;
       const data = asBytes(bytes);
       if (!stored || !data || data.length !== STORED_WIDTH[stored]) throw fail('is no plain number');
       return decode(data, stored, fail, (type as ElementType).bigEndian).data[0];
@@ -168,7 +153,7 @@ function arrayOf(file: string, state: unknown, inner: (item: unknown) => PickleV
   const [, shape, type, fortran, data] = Array.isArray(state) ? state : [];
   if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) throw fail('has no shape');
   if (!(type instanceof ElementType)) throw fail('has no element type');
-  const stored = TYPES[type.descr];
+  const stored = NUMPY_TYPES[type.descr];
   const count = countOf(shape);
   // Arrays of objects: lists of what they hold.
   if (!stored && Array.isArray(data)) return data.map(inner);

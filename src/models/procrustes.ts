@@ -2,6 +2,7 @@
 // generalised form that brings many sets to their common mean. Contract: points are [N, 3], row-major, in the same order
 // everywhere; mirror images are never taken.
 import { symmetricEigen } from './eigen.js';
+import { scaledRotation } from './pose.js';
 
 export interface Similarity {
   scale: number;
@@ -47,18 +48,7 @@ export function procrustes(
       [xy - yx, zx + xz, yz + zy, zz - xx - yy],
     ].map((row) => Float64Array.from(row)),
   );
-  const [q0, q1, q2, q3] = vectors[0];
-  const rotation = Float64Array.of(
-    q0 * q0 + q1 * q1 - q2 * q2 - q3 * q3,
-    2 * (q1 * q2 - q0 * q3),
-    2 * (q0 * q2 + q1 * q3),
-    2 * (q1 * q2 + q0 * q3),
-    q0 * q0 - q1 * q1 + q2 * q2 - q3 * q3,
-    2 * (q2 * q3 - q0 * q1),
-    2 * (q1 * q3 - q0 * q2),
-    2 * (q0 * q1 + q2 * q3),
-    q0 * q0 - q1 * q1 - q2 * q2 + q3 * q3,
-  );
+  const rotation = scaledRotation([...vectors[0]] as [number, number, number, number]); // of a unit quaternion
   let along = 0;
   for (let r = 0; r < 3; r++) for (let c = 0; c < 3; c++) along += rotation[3 * r + c] * s[3 * c + r];
   const factor = scale && spread > 0 ? along / spread : 1;

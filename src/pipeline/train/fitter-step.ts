@@ -20,9 +20,10 @@ import { add, div, mul, sub } from '../../tensor/ops/elementwise.js';
 import { concat, reshape } from '../../tensor/ops/layout.js';
 import { type Captured, capture } from '../../tensor/plan.js';
 import { persist, tidy } from '../../tensor/scope.js';
-import { ShapeError, sameShape, showShape } from '../../tensor/shape.js';
-import type { Tensor, Variable } from '../../tensor/tensor.js';
+import { ShapeError } from '../../tensor/shape.js';
+import type { Tensor } from '../../tensor/tensor.js';
 import type { Scalars } from './job.js';
+import { loadInto } from './state.js';
 
 export type FitterCost = 'pdc' | 'vdc' | 'wpdc' | 'owpdc';
 
@@ -103,17 +104,7 @@ export class FitterStep {
 
   /** Copies such a state in. Throws ShapeError listing every missing, extra or misshapen name, before anything changes. */
   loadState(state: Readonly<Record<string, Tensor>>): void {
-    const own = this.state();
-    const problems = Object.keys(state).flatMap((name) => (name in own ? [] : [`${name} is extra`]));
-    for (const [name, x] of Object.entries(own)) {
-      const given = state[name];
-      if (!given) problems.push(`${name} is missing`);
-      else if (!sameShape(given.shape, x.shape)) {
-        problems.push(`${name} is ${showShape(given.shape)}, wants ${showShape(x.shape)}`);
-      }
-    }
-    if (problems.length > 0) throw new ShapeError(`FitterStep: the state does not fit: ${problems.join('; ')}`);
-    for (const [name, x] of Object.entries(own)) (x as Variable).assign(state[name]);
+    loadInto('FitterStep', this.state(), state);
   }
 
   dispose(): void {

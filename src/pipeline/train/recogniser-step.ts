@@ -13,8 +13,9 @@ import { cast, reshape, slice } from '../../tensor/ops/layout.js';
 import { type Captured, capture } from '../../tensor/plan.js';
 import { manualSeed } from '../../tensor/random.js';
 import { tidy } from '../../tensor/scope.js';
-import { ShapeError, sameShape, showShape } from '../../tensor/shape.js';
+import { ShapeError } from '../../tensor/shape.js';
 import type { Tensor, Variable } from '../../tensor/tensor.js';
+import { loadInto } from './state.js';
 
 /** Crops u8 [n, 112, 112, 3] -> what the network takes, and its embeddings. */
 interface BackboneKind {
@@ -153,16 +154,7 @@ export class RecogniserStep {
 
   /** Copies such a state in. Throws ShapeError listing every missing, extra or misshapen name, before anything changes. */
   loadState(state: Readonly<Record<string, Tensor>>): void {
-    const own = this.state();
-    const problems = Object.keys(state).flatMap((name) => (name in own ? [] : [`${name} is extra`]));
-    for (const [name, x] of Object.entries(own)) {
-      const given = state[name];
-      if (!given) problems.push(`${name} is missing`);
-      else if (!sameShape(given.shape, x.shape))
-        problems.push(`${name} is ${showShape(given.shape)}, wants ${showShape(x.shape)}`);
-    }
-    if (problems.length > 0) throw new ShapeError(`RecogniserStep: the state does not fit: ${problems.join('; ')}`);
-    for (const [name, x] of Object.entries(own)) (x as Variable).assign(state[name]);
+    loadInto('RecogniserStep', this.state(), state);
   }
 
   dispose(): void {

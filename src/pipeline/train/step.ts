@@ -17,10 +17,11 @@ import { concat, reshape } from '../../tensor/ops/layout.js';
 import { type Captured, capture } from '../../tensor/plan.js';
 import { randomState } from '../../tensor/random.js';
 import { tidy } from '../../tensor/scope.js';
-import { ShapeError, sameShape, showShape } from '../../tensor/shape.js';
+import { ShapeError } from '../../tensor/shape.js';
 import type { Tensor, Variable } from '../../tensor/tensor.js';
 import { coloursOf, footprintTensor, generatorInputs } from '../generator-input.js';
 import { createGenerator, type GeneratorNetwork, kindOf } from '../generators.js';
+import { loadInto } from './state.js';
 
 /** Pairs side by side, as bytes. */
 export interface PairBatch {
@@ -147,16 +148,7 @@ export class GanStep {
 
   /** Copies such a state in. Throws ShapeError listing every missing, extra or misshapen name, before anything changes. */
   loadState(state: Readonly<Record<string, Tensor>>): void {
-    const own = this.state();
-    const problems = Object.keys(state).flatMap((name) => (name in own ? [] : [`${name} is extra`]));
-    for (const [name, x] of Object.entries(own)) {
-      const given = state[name];
-      if (!given) problems.push(`${name} is missing`);
-      else if (!sameShape(given.shape, x.shape) || given.dtype !== x.dtype)
-        problems.push(`${name} is ${showShape(given.shape)} ${given.dtype}, wants ${showShape(x.shape)} ${x.dtype}`);
-    }
-    if (problems.length > 0) throw new ShapeError(`GanStep: the state does not fit: ${problems.join('; ')}`);
-    for (const [name, x] of Object.entries(own)) (x as Variable).assign(state[name]);
+    loadInto('GanStep', this.state(), state);
     this.lr = Number.NaN; // the optimisers' rate is the state's now
   }
 
