@@ -166,10 +166,13 @@ steps: 10
     ['run: a\nrun: b\n', [/^line 2: .*unique/]],
     [
       `${SMALL}model: 3`,
-      [/^model \(line 6\): wanted a section with kind, baseWidth, input, weights, levels, found 3$/],
+      [
+        /^model \(line 6\): wanted a section with kind, baseWidth, input, inputSkip, zeroInitResidual, weights, levels, found 3$/,
+      ],
     ],
     [`${SMALL}model: { levels: 5 }`, [/^model.levels \(line 6\): is for kind uvgan alone/]],
     [`${SMALL}model: { baseWidth: 6 }`, [/^model.baseWidth \(line 6\): wanted a multiple of 4, found 6/]],
+    [`${SMALL}model: { kind: uvgan, inputSkip: true }`, [/^model.inputSkip \(line 6\): is not for kind uvgan/]],
     [`${SMALL}model: { kind: uvgan, input: mask4 }`, [/^model.input \(line 6\): wanted one of raw, masked, mirror/]],
     [`${SMALL}optimiser: { betas: [0.5] }`, [/^optimiser.betas \(line 6\): wanted two numbers/]],
     [

@@ -5,7 +5,7 @@ import { FastNormalizedFusion } from '../nn/fusion.js';
 import { type Initializers, initializers, uninitialized } from '../nn/init.js';
 import { BatchNorm2d, Conv2d, ConvNorm } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
-import { tanh } from '../tensor/ops/elementwise.js';
+import { relu, tanh } from '../tensor/ops/elementwise.js';
 import { concat } from '../tensor/ops/layout.js';
 import { resize } from '../tensor/ops/resize.js';
 import { ShapeError, showShape } from '../tensor/shape.js';
@@ -22,6 +22,15 @@ export interface GeneratorOptions {
   coupled?: boolean;
   /** Channels of the incomplete map. */
   channels?: number;
+  /**
+   * The heads see the input beside the decoder's map and have no norm. The paper has a norm after every convolution, which takes a
+   * face's exposure for the batch's; with this it reaches the output (docs/results.md). Our option.
+   */
+  inputSkip?: boolean;
+  /**
+   * The encoders' residual branches start at 0 (torchvision's name; Goyal et al. 2017), so that the network starts shallow. Our option.
+   */
+  zeroInitResidual?: boolean;
   /** How the input is made: by default raw for 3 channels, mask4 for 4, mirror for 6, none for others. */
   input?: InputMode;
   /** Side of the maps it was trained on: maps of other sizes are resampled for it (pipeline/generator-input.ts). Unknown by default. */
@@ -59,24 +68,27 @@ const steps = <T>(make: (i: number) => T): T[] => DECODER.map((_, i) => make(i))
 const gates = (w: number, { heUniform: init }: Initializers): AttentionGate[] =>
   steps((i) => new AttentionGate(beside(i) * w, below(i) * w, DECODER[i] * w, { init }));
 
-/** Up-sampling to the map's size and two 3x3 convolutions to colours. */
+/** Up-sampling to the map's size and two 3x3 convolutions to colours, the first of them with a norm or with the network's input. */
 class Head extends Module {
   readonly conv1: Conv2d;
-  readonly bn1: BatchNorm2d;
+  readonly bn1: BatchNorm2d | undefined;
   readonly conv2: Conv2d;
 
-  constructor(w: number, { xavierUniform: init }: Initializers) {
+  constructor(w: number, skip: number, { xavierUniform: init }: Initializers) {
     super();
-    this.conv1 = new Conv2d(w / 2, w / 4, 3, { padding: 1, bias: false, init });
-    this.bn1 = new BatchNorm2d(w / 4);
+    this.conv1 = new Conv2d(w / 2 + skip, w / 4, 3, { padding: 1, bias: skip > 0, init });
+    this.bn1 = skip > 0 ? undefined : new BatchNorm2d(w / 4);
     this.conv2 = new Conv2d(w / 4, 3, 3, { padding: 1, init });
   }
 
-  forward(d: Tensor): Tensor {
-    const y = this.bn1.forward(this.conv1.forward(up(d)), RELU); // [n, 256, 256, 16]
+  forward(d: Tensor, x: Tensor): Tensor {
+    const y = this.bn1 ? this.bn1.forward(this.conv1.forward(up(d)), RELU) : relu(this.conv1.forward(join(up(d), x))); // [n, 256, 256, 16]
     return tanh(this.conv2.forward(y)); // [n, 256, 256, 3]
   }
 }
+
+/** What both U-Nets are built from. */
+type Built = Generator['options'];
 
 interface FirstOutput {
   encoder: Tensor[];
@@ -92,14 +104,14 @@ class FirstUNet extends Module {
   readonly decoder: readonly ConvNorm[];
   readonly head: Head;
 
-  constructor(channels: number, w: number, attention: boolean, init: Initializers) {
+  constructor({ channels, baseWidth: w, attention, inputSkip }: Built, init: Initializers) {
     super();
     this.encoder = new ResNetEncoder(channels, w, init);
     this.gate = attention ? gates(w, init) : [];
     this.decoder = steps(
       (i) => new ConvNorm((below(i) + beside(i)) * w, DECODER[i] * w, 3, { padding: 1, init: init.heUniform }),
     );
-    this.head = new Head(w, init);
+    this.head = new Head(w, inputSkip ? channels : 0, init);
   }
 
   forward(x: Tensor): FirstOutput {
@@ -115,7 +127,7 @@ class FirstUNet extends Module {
       d = this.decoder[i].forward(join(g, skip), RELU); // S6 [n, 16, 16, 256] -> ... -> S9 [n, 128, 128, 32]
       decoder.push(d);
     }
-    return { encoder, decoder, image: this.head.forward(d), attention };
+    return { encoder, decoder, image: this.head.forward(d, x), attention };
   }
 }
 
@@ -147,7 +159,7 @@ class SecondUNet extends Module {
   readonly decoder: readonly ConvNorm[];
   readonly head: Head;
 
-  constructor(w: number, attention: boolean, init: Initializers) {
+  constructor({ channels, baseWidth: w, attention, inputSkip }: Built, init: Initializers) {
     super();
     const { heUniform } = init;
     this.encoder = new CoupledEncoder(w, init);
@@ -158,10 +170,10 @@ class SecondUNet extends Module {
     this.decoder = steps(
       (i) => new ConvNorm((below(i) + skip(i)) * w, DECODER[i] * w, 3, { padding: 1, init: heUniform }),
     );
-    this.head = new Head(w, init);
+    this.head = new Head(w, inputSkip ? channels : 0, init);
   }
 
-  forward(first: FirstOutput): { image: Tensor; attention: Tensor[] } {
+  forward(first: FirstOutput, x: Tensor): { image: Tensor; attention: Tensor[] } {
     const encoder = this.encoder.forward(first.encoder);
     const attention: Tensor[] = [];
     let d = encoder[4]; // X5 [n, 8, 8, 2048]
@@ -177,7 +189,7 @@ class SecondUNet extends Module {
       }
       d = this.decoder[i].forward(d, RELU); // [n, 16, 16, 256] -> ... -> [n, 128, 128, 32]
     }
-    return { image: this.head.forward(d), attention };
+    return { image: this.head.forward(d, x), attention };
   }
 }
 
@@ -191,7 +203,7 @@ export class Generator extends Module {
   readonly unet2: SecondUNet | undefined;
   /** What it was built as. */
   readonly options: Readonly<
-    Required<Omit<GeneratorOptions, 'seed' | 'initialize' | 'input' | 'size'>> & {
+    Required<Omit<GeneratorOptions, 'seed' | 'initialize' | 'zeroInitResidual' | 'input' | 'size'>> & {
       input: InputMode | undefined;
       size: number | undefined;
     }
@@ -199,7 +211,8 @@ export class Generator extends Module {
 
   constructor(options: GeneratorOptions = {}) {
     super();
-    const { baseWidth = 64, attention = true, coupled = true, channels = 3, size, seed, initialize = true } = options;
+    const { baseWidth = 64, attention = true, coupled = true, channels = 3, inputSkip = false } = options;
+    const { zeroInitResidual = false, size, seed, initialize = true } = options;
     if (!Number.isInteger(baseWidth) || baseWidth < 4 || baseWidth % 4 !== 0) {
       throw new ShapeError(`Generator: baseWidth must be a multiple of 4, got ${baseWidth}`);
     }
@@ -209,9 +222,11 @@ export class Generator extends Module {
     const input = options.input ?? inputModeFor(channels);
     if (input) checkInputMode('Generator', input, channels);
     const init = initialize ? initializers(seed) : uninitialized;
-    this.options = { baseWidth, attention, coupled, channels, input, size };
-    this.unet1 = new FirstUNet(channels, baseWidth, attention, init);
-    this.unet2 = coupled ? new SecondUNet(baseWidth, attention, init) : undefined;
+    this.options = { baseWidth, attention, coupled, channels, inputSkip, input, size };
+    this.unet1 = new FirstUNet(this.options, init);
+    this.unet2 = coupled ? new SecondUNet(this.options, init) : undefined;
+    if (zeroInitResidual)
+      for (const { encoder } of [this.unet1, ...(this.unet2 ? [this.unet2] : [])]) encoder.zeroResiduals();
   }
 
   /** x [n, h, w, channels] in [-1, 1], h and w multiples of 32. Throws ShapeError otherwise. */
@@ -226,7 +241,7 @@ export class Generator extends Module {
     }
     const first = this.unet1.forward(x);
     if (!this.unet2) return { final: first.image, aux: first.image, attention: first.attention };
-    const { image, attention } = this.unet2.forward(first);
+    const { image, attention } = this.unet2.forward(first, x);
     return { final: image, aux: first.image, attention };
   }
 }

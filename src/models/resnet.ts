@@ -2,7 +2,9 @@
 import { type Initializers, initializers } from '../nn/init.js';
 import { BatchNorm2d, Conv2d } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
+import { zeros } from '../tensor/create.js';
 import { maxPool2d } from '../tensor/ops/pool2d.js';
+import { tidy } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 const RELU = { activation: 'relu' } as const;
@@ -62,6 +64,13 @@ export class ResNetStages extends Module {
     this.layer2 = level(4 * baseWidth, 2 * baseWidth, counts[1], 2);
     this.layer3 = level(8 * baseWidth, 4 * baseWidth, counts[2], 2);
     this.layer4 = level(16 * baseWidth, 8 * baseWidth, counts[3], 2);
+  }
+
+  /** The last norm of every residual branch starts at 0, so that each block starts as its shortcut. */
+  zeroResiduals(): void {
+    for (const block of [this.layer1, this.layer2, this.layer3, this.layer4].flat()) {
+      tidy(() => block.bn3.weight.assign(zeros(block.bn3.weight.shape)));
+    }
   }
 
   /** Level k = 2..5 on the level before it; level 2 starts with the max pooling. */

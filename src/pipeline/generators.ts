@@ -39,6 +39,10 @@ export const GENERATOR_KINDS: readonly GeneratorKind[] = [
 export interface CreateGeneratorOptions {
   kind: GeneratorKind;
   baseWidth?: number;
+  /** The heads see the input past every norm (models.Generator); not for `uvgan`, which has such a way. */
+  inputSkip?: boolean;
+  /** The encoders' residual branches start at 0; not for `uvgan`. */
+  zeroInitResidual?: boolean;
   input?: InputMode;
   /** Halvings of `uvgan`: 8 for maps of 256x256. */
   levels?: number;
@@ -51,13 +55,19 @@ export interface CreateGeneratorOptions {
 }
 
 /** A network of that kind. Throws ShapeError for options that it cannot be built with. */
-export function createGenerator({ kind, levels, ...options }: CreateGeneratorOptions): GeneratorNetwork {
+export function createGenerator({
+  kind,
+  levels,
+  inputSkip,
+  zeroInitResidual,
+  ...options
+}: CreateGeneratorOptions): GeneratorNetwork {
   const { input = 'raw' } = options;
   const channels = INPUT_CHANNELS[input];
   if (kind === 'uvgan') return new UvGan({ ...options, channels, input, levels });
   const form = RESCUNETS[kind];
   if (!form) throw new ShapeError(`createGenerator: kind is ${GENERATOR_KINDS.join(', ')}, got '${kind}'`);
-  return new Generator({ ...options, channels, input, ...form });
+  return new Generator({ ...options, inputSkip, zeroInitResidual, channels, input, ...form });
 }
 
 /** Which of them a network is. */
@@ -89,8 +99,8 @@ const MODES = Object.keys(INPUT_CHANNELS) as InputMode[];
 export const SHIPPED_GENERATOR = fileURLToPath(new URL('../../assets/generator.safetensors', import.meta.url));
 
 /**
- * The network of a .safetensors file, by default of the one that ships with the package (weights in PyTorch's layout; metadata kind, baseWidth, attention, coupled, channels,
- * input, levels, size, those of `new Generator()` where absent), in evaluation mode. Throws FormatError naming the file for weights
+ * The network of a .safetensors file, by default of the one that ships with the package (weights in PyTorch's layout; metadata kind, baseWidth, attention, coupled,
+ * inputSkip, channels, input, levels, size, those of `new Generator()` where absent), in evaluation mode. Throws FormatError naming the file for weights
  * that do not fit.
  */
 export function loadGenerator(path: string = SHIPPED_GENERATOR): GeneratorNetwork {
@@ -100,8 +110,8 @@ export function loadGenerator(path: string = SHIPPED_GENERATOR): GeneratorNetwor
     if (Number.isInteger(value) && value > 0) return value;
     throw new FormatError(path, `metadata ${key}`, `wanted a whole number > 0, got '${metadata[key]}'`);
   };
-  const flag = (key: string) => {
-    const value = FLAGS[(metadata[key] ?? 'true') as keyof typeof FLAGS];
+  const flag = (key: string, fallback: keyof typeof FLAGS = 'true') => {
+    const value = FLAGS[(metadata[key] ?? fallback) as keyof typeof FLAGS];
     if (value !== undefined) return value;
     throw new FormatError(path, `metadata ${key}`, `wanted true or false, got '${metadata[key]}'`);
   };
@@ -121,7 +131,13 @@ export function loadGenerator(path: string = SHIPPED_GENERATOR): GeneratorNetwor
   const build = (): GeneratorNetwork =>
     metadata.kind === 'uvgan'
       ? new UvGan({ ...shared, levels: number('levels', 8), initialize: false })
-      : new Generator({ ...shared, attention: flag('attention'), coupled: flag('coupled'), initialize: false });
+      : new Generator({
+          ...shared,
+          attention: flag('attention'),
+          coupled: flag('coupled'),
+          inputSkip: flag('inputSkip', 'false'),
+          initialize: false,
+        });
   const state = loadSafetensors(path);
   try {
     const network = build();

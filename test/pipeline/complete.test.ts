@@ -176,10 +176,17 @@ describe('generators on disk', () => {
     { attention: true, coupled: true },
     { attention: false, coupled: true },
     { attention: true, coupled: false },
+    { attention: true, coupled: true, inputSkip: true },
+    { attention: false, coupled: false, inputSkip: true },
   ])('come back as they were: %o', (kind) => {
     const made = new Generator({ ...options, ...kind }).eval();
     saveGenerator(path, made);
-    expect(readSafetensorsMetadata(path)).toMatchObject({ baseWidth: '8', attention: String(kind.attention) });
+    const { attention, inputSkip = false } = kind;
+    expect(readSafetensorsMetadata(path)).toMatchObject({
+      baseWidth: '8',
+      attention: String(attention),
+      inputSkip: String(inputSkip),
+    });
     const { view } = halfSeen();
     const loaded = loadGenerator(path);
     expect(loaded.training).toBe(false);

@@ -124,6 +124,9 @@ export function checkTogether(given: Given): Problem[] {
   if (uvgan && INPUT_CHANNELS[input as keyof typeof INPUT_CHANNELS] === 4) {
     report(['model', 'input'], `wanted one of raw, masked, mirror because kind is uvgan, found ${shown(input)}`);
   }
+  for (const key of ['inputSkip', 'zeroInitResidual']) {
+    if (uvgan && at('model', key) !== undefined) report(['model', key], 'is not for kind uvgan');
+  }
   if (!uvgan && typeof width === 'number' && width % 4 !== 0) {
     report(['model', 'baseWidth'], `wanted a multiple of 4, found ${width}`);
   }

@@ -59,6 +59,8 @@ export const SCHEMA = z.strictObject({
     kind: z.enum(KINDS, `one of ${KINDS.join(', ')}`).default('attention-rescunet'),
     baseWidth: whole(1, 1024).default(64),
     input: choice(['raw', 'masked', 'mirror', 'mask4']).default('raw'),
+    inputSkip: flag().optional(),
+    zeroInitResidual: flag().optional(),
     weights: text('a .safetensors file').optional(),
     levels: whole(2, 10).optional(),
   }),

@@ -18,6 +18,8 @@ model:
   kind: attention-rescunet          # or rescunet, attention-resunet, resunet, uvgan (the baseline)
   baseWidth: 64                     # the paper's; 16 is a sixteenth of the weights
   input: raw                        # hidden pixels as sampled; or masked (noise), mirror (6 channels), mask4 (with the mask)
+  # inputSkip: true                 # the heads see the input past every norm: learns much faster, not in the paper
+  # zeroInitResidual: true          # the encoders' residual branches start at 0: the same
   # weights: generator.safetensors  # start from these (fine-tuning)
   # levels: 8                       # uvgan alone: how often it halves its maps; 8 for 256x256
 

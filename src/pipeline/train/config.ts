@@ -18,6 +18,10 @@ export interface TrainConfig extends RunConfig {
     kind: GeneratorKind;
     baseWidth: number;
     input: InputMode;
+    /** The heads see the input past every norm. Not for `uvgan`. */
+    inputSkip?: boolean;
+    /** The encoders' residual branches start at 0. Not for `uvgan`. */
+    zeroInitResidual?: boolean;
     /** File to start from. */
     weights?: string;
     /** Halvings of `uvgan`. */

@@ -45,12 +45,14 @@ export function createStep(config: TrainConfig, { size, footprint }: Pick<BatchL
 
 /** A new generator, or that of `model.weights`. */
 function startingGenerator({ model, seed }: TrainConfig, size: number): GeneratorNetwork {
-  const { kind, baseWidth, input, levels, weights } = model;
+  const { kind, baseWidth, input, levels, inputSkip, zeroInitResidual, weights } = model;
   const generator = createGenerator({
     kind,
     baseWidth,
     input,
     levels,
+    inputSkip,
+    zeroInitResidual,
     size,
     seed: seedOf(seed, 1),
     initialize: !weights,
