@@ -289,7 +289,8 @@ describe('the generator family', () => {
   ])('width 64 %j has %d parameters', { timeout: 30_000 }, (options, count) => {
     const g = new Generator({ ...options, initialize: false });
     expect(g.parameterCount()).toBe(count);
-    expect(g.options).toEqual({ baseWidth: 64, attention: true, coupled: true, channels: 3, input: 'raw', ...options });
+    const paper = { attention: true, coupled: true, inputSkip: false };
+    expect(g.options).toEqual({ baseWidth: 64, channels: 3, input: 'raw', ...paper, ...options });
     g.dispose();
   });
 
