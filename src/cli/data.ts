@@ -1,8 +1,9 @@
-// rescunet data: training pairs to disk, drawn (synth-pie), from complete textures (textures) or from photos (folder, multipie, photos).
+// rescunet data: training data to disk. Pairs of UV maps, drawn (synth-pie), from complete textures (textures) or from photos (folder, multipie,
+// photos); drawn photos for fitters (synth-faces).
 import { type Command, Option } from 'commander';
 import type { Run } from './command.js';
 import { addReportOptions } from './photo-options.js';
-import { whole } from './values.js';
+import { whole, within } from './values.js';
 import type { WeightOptions } from './weights.js';
 
 export interface PairOptions {
@@ -41,6 +42,20 @@ export interface PhotoPairOptions extends Omit<PairOptions, 'fitError' | 'seed'>
   seed?: number;
   fitError?: boolean;
   views?: number;
+}
+
+export interface SynthFacesOptions {
+  people: number;
+  firstPerson: number;
+  views: number;
+  side: number;
+  seed: number;
+  maxYaw: number;
+  occluders: number;
+  out: string;
+  workers?: number;
+  json?: boolean;
+  quiet?: boolean;
 }
 
 const workersOption = (): Option =>
@@ -91,7 +106,7 @@ const addPhotoPairOptions = (command: Command, perFile: string): Command =>
 export function addData(program: Command, run: Run): void {
   const data = program
     .command('data')
-    .description('Make training pairs: incomplete UV map, complete UV map, visibility.');
+    .description('Make training data: pairs of incomplete and complete UV maps, or photos that fitters learn from.');
   addPairOptions(
     data
       .command('synth-pie')
@@ -140,6 +155,33 @@ Examples:
     )
     .action((options: TexturesOptions) =>
       run(options, async (reporter) => (await import('./run-data.js')).runTextures(options, reporter)),
+    );
+  addReportOptions(
+    data
+      .command('synth-faces')
+      .description('Photos of people who do not exist, which a fitter is trained on (rescunet train --task fitter).')
+      .requiredOption('--people <number>', 'how many people, those held out included', whole(1, 1000000))
+      .requiredOption('--out <dir>', 'where person-NNNNNN.safetensors go; a run that was killed is taken up again')
+      .option('--first-person <number>', 'number of the first; other ranges are other people', whole(0, 1000000), 0)
+      .option('--views <number>', 'photos of each', whole(1, 100000), 64)
+      .option('--side <pixels>', 'side of the photos', whole(16, 1024), 120)
+      .option('--seed <number>', 'what everything at random is drawn from', whole(0, 2 ** 31 - 1), 1)
+      .option('--max-yaw <degrees>', 'greatest turn to either side', within(0, 90), 90)
+      .option('--occluders <share>', 'of the photos with something before the face', within(0, 1), 0.35)
+      .addOption(workersOption()),
+  )
+    .addHelpText(
+      'after',
+      `
+Training reads them where its configuration says data.keep; people, views, side, seed, maxYaw and occluders have to be the same there
+(people: data.people + 2 * data.held).
+
+Examples:
+  rescunet data synth-faces --people 1128 --out photos
+  rescunet train fitter.yaml --set data.keep=photos`,
+    )
+    .action((options: SynthFacesOptions) =>
+      run(options, async (reporter) => (await import('./run-data.js')).runSynthFaces(options, reporter)),
     );
   const photoCommand = (
     kind: 'folder' | 'multipie' | 'photos',

@@ -2,13 +2,14 @@
 import os from 'node:os';
 import path from 'node:path';
 import { writeAtomicallySync } from '../formats/files.js';
+import { keepFaces } from '../pipeline/dataset/face-store.js';
 import type { Recipe } from '../pipeline/dataset/items.js';
 import type { FittingFiles } from '../pipeline/dataset/photo-items.js';
 import { prepareShards } from '../pipeline/dataset/prepare.js';
 import type { Manifest } from '../pipeline/dataset/shards.js';
 import { textureSet } from '../pipeline/dataset/texture-set.js';
 import { loadFaceModel } from '../pipeline/face_model.js';
-import type { PairOptions, PhotoPairOptions, SynthPieOptions, TexturesOptions } from './data.js';
+import type { PairOptions, PhotoPairOptions, SynthFacesOptions, SynthPieOptions, TexturesOptions } from './data.js';
 import { EXIT_OK, EXIT_USAGE, UsageError } from './errors.js';
 import { prepareOut } from './output.js';
 import type { Progress, Reporter } from './reporter.js';
@@ -56,6 +57,34 @@ export async function runPhotoPairs(
   if (pairs === 0)
     throw new UsageError(`${root}: no pair came of it (${dropped[0]?.name ?? ''}: ${dropped[0]?.reason})`);
   return EXIT_OK;
+}
+
+export async function runSynthFaces(options: SynthFacesOptions, reporter: Reporter): Promise<number> {
+  const { out, workers, json: _, quiet: __, ...faces } = options;
+  prepareOut(out);
+  const begin = performance.now();
+  let progress: Progress | undefined;
+  try {
+    const { written, kept } = await keepFaces(faces, out, {
+      workers: workers ?? os.availableParallelism(),
+      onStart: async (people, there) => {
+        progress = await reporter.start(people, 'people');
+        for (let i = 0; i < there; i++) progress?.advance();
+      },
+      onPerson: () => progress?.advance(),
+    });
+    const seconds = Number(((performance.now() - begin) / 1000).toFixed(2));
+    const rate = Number(((written * faces.views) / seconds).toFixed(1));
+    const folder = path.resolve(out);
+    reporter.line(
+      `${faces.views} photos of ${faces.side}x${faces.side} of each of ${faces.people} people in ${folder}: ${written} people written` +
+        ` (${seconds} s, ${rate} photos/s)${kept > 0 ? `, ${kept} kept from an earlier run` : ''}`,
+    );
+    reporter.document({ command: 'data synth-faces', folder, ...faces, written, kept, seconds, rate });
+    return EXIT_OK;
+  } finally {
+    progress?.stop();
+  }
 }
 
 /** Files that fitting takes, as absolute paths. Throws UsageError for what is missing. */

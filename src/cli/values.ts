@@ -35,6 +35,15 @@ export function box(text: string): [number, number, number, number] {
   return [left, top, right, bottom];
 }
 
+/** A number within limits. */
+export const within =
+  (low: number, high: number) =>
+  (text: string): number => {
+    const value = finite(text);
+    if (value < low || value > high) throw new InvalidArgumentError(`Wanted a number from ${low} to ${high}.`);
+    return value;
+  };
+
 /** A whole number within limits. */
 export const whole =
   (low: number, high: number) =>

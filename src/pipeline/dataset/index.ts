@@ -1,5 +1,6 @@
 // Training pairs: where they come from and where they are kept.
 
+export { type KeepOptions, keepFaces, keptFaces } from './face-store.js';
 export type { ItemSource, Portion, Recipe } from './items.js';
 export {
   type Batch,

@@ -1,11 +1,10 @@
 // Pairs to disk by several processes. Contract: a shard depends on the recipe and its own items alone, so any number of processes writes the
 // same bytes; a process is given one shard at a time.
-import { fork } from 'node:child_process';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type ItemSource, openItems, type Recipe } from './items.js';
 import type { Pair } from './pairs.js';
+import { shareOut } from './processes.js';
 import { type Dropped, type ShardState, writeShard } from './shard-file.js';
 import { isAboutItem, ShardFolder, type WriteOptions, type WriteReport } from './shards.js';
 
@@ -22,13 +21,6 @@ export interface ShardTask {
   file: string;
   first: number;
   count: number;
-}
-
-/** What a process says of a shard. */
-export interface ShardAnswer {
-  k: number;
-  state?: ShardState;
-  problem?: string;
 }
 
 /**
@@ -55,12 +47,12 @@ export async function prepareShards(
     if (run.keep(k)) say(k, true);
     else tasks.push({ k, ...place });
   }
-  const done = (k: number, state: ShardState) => {
+  const done = ({ k }: ShardTask, state: ShardState) => {
     run.done(k, state);
     say(k, false);
   };
-  if (workers === 1 || tasks.length < 2) for (const task of tasks) done(task.k, await makeShard(source, task));
-  else await shareOut(recipe, tasks, Math.min(workers, tasks.length), done);
+  if (workers === 1 || tasks.length < 2) for (const task of tasks) done(task, await makeShard(source, task));
+  else await shareOut({ worker: new URL('./prepare-worker.js', import.meta.url), about: recipe, tasks, workers, done });
   return { manifest: run.save(true), written: tasks.length, kept: run.places.length - tasks.length };
 }
 
@@ -79,58 +71,4 @@ export async function makeShard(source: ItemSource, { file, first, count }: Shar
     }
   }
   return writeShard(file, source, pairs, dropped);
-}
-
-/** Gives the shards to processes as they become free. The first failure ends all of them. */
-async function shareOut(
-  recipe: Recipe,
-  tasks: readonly ShardTask[],
-  workers: number,
-  done: (k: number, state: ShardState) => void,
-): Promise<void> {
-  const waiting = [...tasks];
-  // Together they use the cores once.
-  const threads = Math.max(1, Math.floor(os.availableParallelism() / workers));
-  const env = { RESCUNET_THREADS: String(threads), ...process.env };
-  const file = fileURLToPath(new URL('./prepare-worker.js', import.meta.url));
-  const processes = Array.from({ length: workers }, () => fork(file, { env }));
-  try {
-    await Promise.all(
-      processes.map(
-        (child) =>
-          new Promise<void>((resolve, reject) => {
-            const next = () => {
-              const task = waiting.shift();
-              if (task) child.send(task);
-              else {
-                child.disconnect();
-                resolve();
-              }
-            };
-            child.on('message', ({ k, state, problem }: ShardAnswer) => {
-              if (!state) {
-                reject(new Error(problem));
-                return;
-              }
-              try {
-                done(k, state);
-                next();
-              } catch (error) {
-                reject(error);
-              }
-            });
-            child.on('error', reject);
-            child.on('exit', (code, signal) => {
-              reject(
-                new Error(`prepareShards: a process ended with ${signal ?? `code ${code}`}; start again to go on`),
-              );
-            });
-            child.send({ recipe });
-            next();
-          }),
-      ),
-    );
-  } finally {
-    for (const child of processes) if (child.connected) child.kill();
-  }
 }

@@ -43,6 +43,8 @@ export interface SynthFace {
 }
 
 export interface SynthFaces {
+  /** What was asked for, with the defaults. */
+  readonly options: Readonly<Required<SynthFacesOptions>>;
   readonly length: number;
   readonly side: number;
   readonly counts: ParameterCounts;
@@ -59,6 +61,9 @@ interface Skin {
   /** [N]: share of light that reaches a vertex; that of the neutral face, since it costs as much as the rest of a photo. */
   open: Float32Array;
 }
+
+/** People that are kept ready, so that their photos can be mixed without painting anyone twice. */
+export const PEOPLE_AT_HAND = 64;
 
 /** The paint needs at least this many pixels. */
 const PAINTED = 256;
@@ -92,7 +97,7 @@ export function synthFaces(options: SynthFacesOptions): SynthFaces {
   const model = loadFaceModel();
   const counts = { identity: model.identityCount, expression: model.expressionCount };
   const geometry = { ...model, triangles: surfaceOf(model) };
-  const looks = new Recent<Skin>(16);
+  const looks = new Recent<Skin>(PEOPLE_AT_HAND);
   const placeOf = (index: number) => {
     if (!Number.isInteger(index) || index < 0 || index >= people * views) {
       throw new RangeError(`synthFaces: photos are 0 to ${people * views - 1}, got ${index}`);
@@ -144,6 +149,7 @@ export function synthFaces(options: SynthFacesOptions): SynthFaces {
   };
 
   return {
+    options: { people, firstPerson, views, side, seed, maxYaw, occluders },
     length: people * views,
     side,
     counts,

@@ -9,9 +9,10 @@ import { applyPose } from '../../models/pose.js';
 import { tensor } from '../../tensor/create.js';
 import { manualSeed } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { keptFaces } from '../dataset/face-store.js';
 import { epochOrder } from '../dataset/order.js';
 import { Recent, seedOf } from '../dataset/recent.js';
-import { type SynthFace, type SynthFaces, synthFaces } from '../dataset/synth-faces.js';
+import { PEOPLE_AT_HAND, type SynthFace, type SynthFaces, synthFaces } from '../dataset/synth-faces.js';
 import { byYaw, normalizedMeanError } from '../fit-error.js';
 import { createFitter, type Fitter, fitCrops, saveFitter } from '../fitters.js';
 import type { Pixels } from '../image.js';
@@ -30,8 +31,6 @@ export const FITTER: TrainTask<FitterConfig> = {
 
 /** Photos whose parameters the statistics are made from. */
 const SAMPLED = 2000;
-/** People whose photos are shuffled together: as many as the source keeps painted. */
-const WINDOW = 8;
 /** Part of a stage's steps that is spent on VDC at its end, where the cost says so. */
 const TUNED = 0.2;
 
@@ -82,8 +81,10 @@ class FitterJob implements TrainJob<FitterBatch> {
     const { data, cascade, loss, optimiser, batch, seed } = config;
     const { people, firstPerson, held, views, maxYaw, occluders } = data;
     const { side } = cascade;
-    const drawn = (count: number, first: number) =>
-      synthFaces({ people: count, firstPerson: first, views, side, seed: data.seed, maxYaw, occluders });
+    const drawn = (count: number, first: number) => {
+      const faces = synthFaces({ people: count, firstPerson: first, views, side, seed: data.seed, maxYaw, occluders });
+      return data.keep ? keptFaces(faces, data.keep) : faces;
+    };
     this.photos = drawn(people, firstPerson);
     this.folds = {
       regeneration: drawn(held, firstPerson + people),
@@ -120,7 +121,7 @@ class FitterJob implements TrainJob<FitterBatch> {
     const { stage, cost } = planOf(this.config, step);
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (this.order?.epoch !== epoch) {
-      const mixing = { length: this.photos.length, block: this.config.data.views, window: WINDOW };
+      const mixing = { length: this.photos.length, block: this.config.data.views, window: PEOPLE_AT_HAND };
       this.order = { epoch, indices: epochOrder(mixing, seed, epoch) };
     }
     const { indices } = this.order;
@@ -180,7 +181,8 @@ class FitterJob implements TrainJob<FitterBatch> {
 
   saveNetwork(file: string, step: number): void {
     const { stage } = planOf(this.config, Math.max(0, step - 1));
-    const about = { trainedOn: JSON.stringify(this.config.data), loss: this.config.loss.cost, step: String(step) };
+    const { keep: _, ...trainedOn } = this.config.data;
+    const about = { trainedOn: JSON.stringify(trainedOn), loss: this.config.loss.cost, step: String(step) };
     saveFitter(path.resolve(file), this.fitter, this.photos.model, { stages: stage + 1, about });
   }
 
