@@ -1,10 +1,11 @@
 // Training a cascade on drawn people: what photos are, what a run leaves behind, and that taking one up changes nothing.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readSafetensors, readSafetensorsMetadata } from '../src/formats/safetensors.js';
 import { applyPose, splitParameters } from '../src/models/index.js';
+import { keepFaces, keptFaces } from '../src/pipeline/dataset/face-store.js';
 import { synthFaces } from '../src/pipeline/dataset/synth-faces.js';
 import { loadFaceModel } from '../src/pipeline/face_model.js';
 import { byYaw, normalizedMeanError } from '../src/pipeline/fit-error.js';
@@ -51,6 +52,46 @@ describe('photos of drawn people', () => {
         expect(Math.abs((Math.min(...axis) + Math.max(...axis)) / 2 - 23.5)).toBeLessThan(2.5);
       expect(Math.abs(yaw)).toBeLessThanOrEqual(90);
     }
+  });
+});
+
+describe('drawn photos on disk', () => {
+  const options = { people: 3, views: 2, side: 32, seed: 5 };
+  const kept = path.join(folder, 'kept');
+  const files = () => readdirSync(kept).sort();
+
+  it('are those that would be drawn, whoever wrote them', async () => {
+    const drawn = synthFaces(options);
+    const stored = keptFaces(drawn, kept);
+    expect(stored.face(5)).toEqual(drawn.face(5));
+    expect(files()).toEqual(['person-000002.safetensors']);
+    const told: unknown[] = [];
+    const report = await keepFaces(options, kept, {
+      workers: 2,
+      onStart: (people, there) => void told.push([people, there]),
+      onPerson: (person) => void told.push(person),
+    });
+    expect(report).toEqual({ written: 2, kept: 1 });
+    expect([told[0], told.slice(1).sort()]).toEqual([
+      [3, 1],
+      [0, 1],
+    ]);
+    const again = keptFaces(synthFaces(options), kept);
+    for (let i = 0; i < drawn.length; i++) expect(again.face(i)).toEqual(drawn.face(i));
+    expect(await keepFaces(options, kept, { workers: 1 })).toEqual({ written: 0, kept: 3 });
+  });
+
+  it('damage and other settings are told', async () => {
+    await expect(keepFaces({ ...options, seed: 6 }, kept)).rejects.toThrow(
+      /settings: holds photos of .*"seed":5.*name another folder/,
+    );
+    const file = path.join(kept, 'person-000001.safetensors');
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 1] ^= 1;
+    writeFileSync(file, bytes);
+    const faces = keptFaces(synthFaces(options), kept);
+    expect(() => faces.face(2)).toThrow(/person-000001.*sha256/);
+    expect(faces.face(0)).toEqual(synthFaces(options).face(0));
   });
 });
 

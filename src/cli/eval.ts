@@ -1,9 +1,10 @@
 // rescunet eval: how good a method is, in numbers and pictures. One subcommand for each kind of task.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Run } from './command.js';
-import { addReportOptions } from './photo-options.js';
+import { addDetectorOptions, addReportOptions } from './photo-options.js';
 import { whole } from './values.js';
 import { addVerify } from './verify.js';
+import type { WeightOptions } from './weights.js';
 
 /** A file of weights and the name that its numbers go by. */
 export interface NamedWeights {
@@ -93,9 +94,17 @@ export interface EvalPoseOptions extends EvalUvOptions {
   crop: 'uv' | 'frontal';
 }
 
+export interface EvalFitOptions extends WeightOptions {
+  model?: string;
+  out: string;
+  json?: boolean;
+  quiet?: boolean;
+}
+
 export function addEval(program: Command, run: Run): void {
-  const evaluation = program.command('eval').description('Measure completion and recognition.');
+  const evaluation = program.command('eval').description('Measure completion, fitting and recognition.');
   addUv(evaluation, run);
+  addFitting(evaluation, run);
   addVerify(evaluation, run);
   addPose(evaluation, run);
 }
@@ -152,6 +161,31 @@ Examples:
     )
     .action((options: EvalUvOptions) =>
       run(options, async (reporter) => (await import('./run-eval-uv.js')).runEvalUv(options, reporter)),
+    );
+}
+
+function addFitting(evaluation: Command, run: Run): void {
+  const command = evaluation
+    .command('fit')
+    .description('Fits against annotated landmarks by yaw: the AFLW2000-3D protocol.')
+    .argument('<folder>', 'photos with a .mat beside each, as AFLW2000-3D has them, or with one annotations.json')
+    .requiredOption('--out <dir>', 'where results.json and results.md go')
+    .option('--model <file>', 'face model of the regressor, e.g. bfm_3ddfa.safetensors')
+    .option('--weights <file>', 'weights of the 62-parameter regressor, e.g. mb05_120x120.pth');
+  addDetectorOptions(command, { faces: false });
+  addReportOptions(command)
+    .addHelpText(
+      'after',
+      `
+Every photo is fitted from the crop of its true landmarks, as published figures are, and from a detector's box where there is a detector; each
+with one look of the regressor and with two (--passes of rescunet fit). docs/fitting.md says what is measured.
+
+Examples:
+  rescunet eval fit AFLW2000 --model bfm_3ddfa.safetensors --weights-dir weights --out nme
+  rescunet eval fit AFLW2000 --model bfm_3ddfa.safetensors --weights mb05_120x120.pth --out nme --json`,
+    )
+    .action((folder: string, options: EvalFitOptions) =>
+      run(options, async (reporter) => (await import('./run-eval-fit.js')).runEvalFit(folder, options, reporter)),
     );
 }
 

@@ -5,7 +5,7 @@ import type { MorphableModel } from '../models/morphable.js';
 import type { CompleteOptions } from '../pipeline/complete.js';
 import { type FaceDetector, loadDetector, loadRegressor } from '../pipeline/detect.js';
 import { type ConvertOptions, loadFaceModel } from '../pipeline/face_model.js';
-import type { Regressor } from '../pipeline/fit.js';
+import type { Passes, Regressor } from '../pipeline/fit.js';
 import { UsageError } from './errors.js';
 import type { PhotoOptions } from './photo-options.js';
 import { findDetector, findRegressor, noDetector, noRegressor, type WeightOptions } from './weights.js';
@@ -14,6 +14,8 @@ export interface Fitting {
   model: MorphableModel;
   detector?: FaceDetector;
   regressor?: Regressor;
+  /** How often the regressor looks. */
+  passes?: Passes;
   /** Where the weights came from. */
   files: Record<string, unknown>;
 }
@@ -38,22 +40,29 @@ export function loadFitting(options: PhotoOptions, photos: number, uv: ConvertOp
       files: {},
     };
   }
+  const places = box ? undefined : findDetector(options);
+  const regression = loadRegression(options, uv);
+  if (!box && !places) throw noDetector(options, '--box left,top,right,bottom');
+  const { weights, ...networks } = regression;
+  const detector = places && detectorOf(options, places);
+  return { ...networks, detector, passes: options.passes, files: { weights, detectorWeights: places } };
+}
+
+/** The regressor that the options name or a folder of weights holds, and the model it speaks of. Throws UsageError or FormatError. */
+export function loadRegression(
+  options: WeightOptions & { model?: string },
+  uv: ConvertOptions['uv'] = 'own',
+): { model: MorphableModel; regressor: Regressor; weights: string } {
   const weights = findRegressor(options);
   if (!weights) throw noRegressor();
-  const places = box ? undefined : findDetector(options);
-  if (!box && !places) throw noDetector(options, '--box left,top,right,bottom');
-  const model = named('--model', 'give a face model', () => loadFaceModel(file, { uv }));
+  const model = named('--model', 'give a face model', () => loadFaceModel(options.model, { uv }));
   if (!model.parameterMean) {
     throw new UsageError(
       `${weights}: the regressor speaks of the face model of 3DDFA; name it with --model bfm_3ddfa.safetensors, or give --landmarks`,
     );
   }
-  return {
-    model,
-    regressor: named('--weights', 'give mb05_120x120.pth or .safetensors', () => loadRegressor(weights)),
-    detector: places && detectorOf(options, places),
-    files: { weights, detectorWeights: places },
-  };
+  const regressor = named('--weights', 'give mb05_120x120.pth or .safetensors', () => loadRegressor(weights));
+  return { model, regressor, weights };
 }
 
 /** The detector that the options name or a folder of weights holds; undefined where neither does. */

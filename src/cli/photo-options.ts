@@ -1,5 +1,6 @@
 // The options that commands over photos share, declared once; each command takes the groups that mean something to it.
 import { type Command, Option } from 'commander';
+import type { Passes } from '../pipeline/fit.js';
 import { angles, box, whole } from './values.js';
 import type { WeightOptions } from './weights.js';
 
@@ -15,6 +16,7 @@ export interface FaceOptions extends WeightOptions {
   box?: [number, number, number, number];
   landmarks?: string;
   faces: 'all' | 'largest';
+  passes?: Passes;
 }
 
 export interface CompletionOptions {
@@ -57,18 +59,23 @@ export const addBatchOptions = (command: Command): Command =>
     .option('--workers <n>', 'processes that share the photos', whole(1, 256), 1)
     .option('--csv <file>', 'a table of all faces: box, score, pose, landmarks, parameters');
 
-export const addDetectorOptions = (command: Command): Command =>
+export const addDetectorOptions = (command: Command, { faces = true } = {}): Command => {
   command
     .addOption(new Option('--detector <name>', 'what finds faces').choices(['faceboxes', 'mtcnn']).default('faceboxes'))
     .option('--detector-weights <file>', 'its weights; for mtcnn the folder of its three files')
-    .option('--weights-dir <dir>', 'folder of weights under their known names (else the environment RESCUNET_WEIGHTS)')
-    .addOption(new Option('--faces <which>', 'faces of a photo').choices(['all', 'largest']).default('largest'));
+    .option('--weights-dir <dir>', 'folder of weights under their known names (else the environment RESCUNET_WEIGHTS)');
+  if (!faces) return command;
+  return command.addOption(
+    new Option('--faces <which>', 'faces of a photo').choices(['all', 'largest']).default('largest'),
+  );
+};
 
 export const addFitOptions = (command: Command): Command =>
   addDetectorOptions(command)
     .option('--model <file>', 'face model (default: the one that ships with the package)')
     .option('--weights <file>', 'weights of the 62-parameter regressor, e.g. mb05_120x120.pth')
     .option('--box <l,t,r,b>', 'where the face is, in pixels, instead of a detector', box)
+    .option('--passes <n>', 'looks of the regressor; the second is at the square of its own landmarks', whole(1, 2), 2)
     .option('--landmarks <file>', '68 points (.json, .txt, .pts; or a folder of them) instead of a regressor');
 
 export const addMapOptions = (command: Command): Command =>

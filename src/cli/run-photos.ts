@@ -114,10 +114,10 @@ export class FaceTaker {
   }
 
   private async fit(pixels: Pixels, file: string): Promise<Fit[]> {
-    const { model, detector, regressor } = this.fitting;
+    const { model, detector, regressor, passes } = this.fitting;
     const { landmarks, box, faces } = this.options;
     if (landmarks) return fitPhoto(pixels, { model, landmarks: readLandmarks(landmarks, file) });
-    const fits = await fitPhoto(pixels, { model, detector, regressor, box, faces });
+    const fits = await fitPhoto(pixels, { model, detector, regressor, box, faces, passes });
     if (fits.length === 0) {
       throw new UsageError(
         `${file}: no face found; name its place with --box left,top,right,bottom or try another --detector`,

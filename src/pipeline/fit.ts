@@ -63,7 +63,11 @@ export interface FitPhotoOptions {
   landmarks?: ArrayLike<number>;
   /** Of the faces detected, all (the largest first) or the largest only. */
   faces?: 'all' | 'largest';
+  /** How often the regressor looks: 2 looks again in the square of the landmarks that the first look gave. 1 by default, as 3DDFA_V2 does. */
+  passes?: Passes;
 }
+
+export type Passes = 1 | 2;
 
 /**
  * Fits the model to the faces of a photo (pixels, or a tensor [h, w, 3] in 0..255): to `landmarks` where they are given, else by the regressor in
@@ -72,19 +76,30 @@ export interface FitPhotoOptions {
  * Throws FitError or FaceModelError, before any work, when something that is needed was not given.
  */
 export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions): Promise<Fit[]> {
-  const { model, regressor, detector, box, roi, landmarks, faces = 'all' } = options;
+  const { model, regressor, detector, box, roi, landmarks, faces = 'all', passes = 1 } = options;
   if (landmarks) return [fitToLandmarks(model, landmarks)];
   if (!regressor) throw new FitError('fitPhoto: wanted a regressor or landmarks, got neither');
   checkStatistics(model);
-  if (roi) return regress(toPixels(photo), [{ roi: checkBox('roi', roi) }], model, regressor);
-  if (box) return regress(toPixels(photo), [{ box, roi: roiFromBox(box) }], model, regressor);
+  const fitted = async (seen: Pixels, places: readonly Place[]): Promise<Fit[]> => {
+    const fits = await regress(seen, places, model, regressor);
+    return passes === 1
+      ? fits
+      : regress(
+          seen,
+          fits.map((fit) => placeOf(fit, seen)),
+          model,
+          regressor,
+        );
+  };
+  if (roi) return fitted(toPixels(photo), [{ roi: checkBox('roi', roi) }]);
+  if (box) return fitted(toPixels(photo), [{ box, roi: roiFromBox(box) }]);
   if (!detector) throw new FitError('fitPhoto: wanted a detector, a box, a roi or landmarks, got none');
   const { places, turned, quarters } = await findPlaces(photo, detector);
   const area = ({ box: [l, t, r, b] = [0, 0, 0, 0] }: Place) => (r - l) * (b - t);
   places.sort((a, b) => area(b) - area(a));
   const wanted = faces === 'largest' ? places.slice(0, 1) : places;
   if (wanted.length === 0) return [];
-  const fits = await regress(toPixels(turned), wanted, model, regressor);
+  const fits = await fitted(toPixels(turned), wanted);
   const [height, width] = photo instanceof Tensor ? photo.shape : [photo.height, photo.width];
   return fits.map((fit) => turnFitBack(fit, quarters, { width, height }));
 }
@@ -141,6 +156,14 @@ interface Place {
   box?: Box;
   score?: number;
   roi: Roi;
+}
+
+/** Where a second look at a fitted face goes: its landmarks' square, or the first one again where they lie outside the photo. */
+function placeOf({ box, score, roi, landmarks }: Fit, { width, height }: Pixels): Place {
+  const around = roiFromLandmarks(landmarks.filter((_, i) => i % 3 !== 2));
+  const [left, top, right, bottom] = around;
+  const usable = left < width && top < height && right > 0 && bottom > 0 && right - left >= 2;
+  return { box, score, roi: usable || !roi ? around : roi };
 }
 
 /** The square of the photo that the regressor sees: sides rounded, black outside, 8-bit bilinear resizing -> 120x120. */
