@@ -1,5 +1,6 @@
-// Does pose augmentation help a recogniser? The paper's claim on people who do not exist: the same small network is trained twice for as many
-// steps, on near-frontal photos alone and with these completed by symmetry and turned, then verified on other people by pose difference.
+// Does pose augmentation help a recogniser? The paper's claim on people who do not exist: the same small network is trained for as many steps on
+// near-frontal photos alone, on these and as many more near-frontal ones as there are turned ones (so that the number of images is no reason), and
+// on the photos with themselves completed by symmetry and turned; then verified on other people by pose difference.
 //   npx vite-node bench/recogniser.ts FOLDER [people] [steps] [width] [seed]
 // A run that was killed is taken up by the same command; results go to bench/results/recogniser.json.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -29,6 +30,8 @@ const HELD_OUT = { first: 5000, people: TRAINED / 2, photos: 12 };
 /** Viewpoints at yaw -15, 0 and 15, and all at head height. */
 const FRONTAL = [5, 6, 7];
 const HEIGHT = 13;
+/** More photos of a person from viewpoints that its own do not have: as many as there are turned faces. */
+const MORE = 8;
 /** Of two photos of a person in turn. */
 const TURNS = [-80, -60, -40, -20, 20, 40, 60, 80];
 const EDGES = [0, 20, 40, 60];
@@ -83,6 +86,13 @@ async function drawTraining(): Promise<void> {
     if (existsSync(path.join(place('photos', person), `${PER_PERSON - 1}.png`))) continue; // written last
     mkdirSync(place('photos', person), { recursive: true });
     mkdirSync(place('turned', person), { recursive: true });
+    mkdirSync(place('more', person), { recursive: true });
+    for (let k = 0; k < MORE; k++) {
+      const scene = k % PER_PERSON;
+      const view = FRONTAL[(person + scene + 1 + Math.floor(k / PER_PERSON)) % 3];
+      const index = (person * PER_PERSON + scene) * SCENES.viewpoints + view;
+      await writeImage(path.join(place('more', person), `${k}.png`), photo(source, index));
+    }
     for (let k = 0; k < PER_PERSON; k++) {
       const index = (person * PER_PERSON + k) * SCENES.viewpoints + FRONTAL[(person + k) % 3];
       await writeImage(path.join(place('photos', person), `${k}.png`), photo(source, index));
@@ -169,7 +179,7 @@ const settings = {
   seed: Number(seed),
   optimiser: { lr: 0.05, schedule: 'cosine', warmup: 10, weightDecay: 5e-4 },
 };
-const variants = { photos: ['photos'], 'photos + turned': ['photos', 'turned'] };
+const variants = { photos: ['photos'], 'more photos': ['photos', 'more'], 'photos + turned': ['photos', 'turned'] };
 const results: Record<string, unknown> = {};
 for (const [name, sets] of Object.entries(variants)) {
   const run = path.resolve(folder, `run-${sets.join('-')}-${people}-${steps}-${width}-${seed}`);
@@ -205,7 +215,7 @@ const record = {
     'Synthetic: people of SynthPIE, who do not exist. Held-out people, all pairs; accuracy on all same and as many different pairs, ten folds.',
   command: `npx vite-node bench/recogniser.ts FOLDER ${people} ${steps} ${width} ${seed}`,
   settings,
-  people: { trained: TRAINED, photosEach: PER_PERSON, turnedEach: TURNS.length, heldOut: HELD_OUT },
+  people: { trained: TRAINED, photosEach: PER_PERSON, moreEach: MORE, turnedEach: TURNS.length, heldOut: HELD_OUT },
   results,
 };
 const file = fileURLToPath(new URL('./results/recogniser.json', import.meta.url));

@@ -1,4 +1,4 @@
-// Verification of real faces as they are, and after unwrapping, completion by symmetry and frontalisation; and in UV space. All
+// Verification of real faces as they are, and after unwrapping, completion (by symmetry, by the generator that ships) and frontalisation; and in UV space. All
 // pairs of each set, by the difference of the yaw angles that the fitter finds. Run in a checkout:
 //   npx vite-node bench/recognition.ts ../shared/data [umist,bbt,yale,orl]
 // writes bench/results/recognition.json and prints the tables of docs/recognition.md.
@@ -58,7 +58,7 @@ function facesOf(data: string, set: SetName): Face[] {
   );
 }
 
-const METHODS = ['photo', 'frontal', 'photo + frontal', 'uv raw', 'uv mirror'] as const;
+const METHODS = ['photo', 'frontal', 'photo + frontal', 'uv raw', 'uv mirror', 'frontal, network', 'uv network'] as const;
 type Method = (typeof METHODS)[number];
 
 /** Degrees of yaw up to which a photo is compared as it is by the last method. */
@@ -67,6 +67,9 @@ const TURNED = 30;
 async function run(data: string, set: SetName): Promise<Record<string, unknown>> {
   const weights = (name: string) => join(data, 'weights', name);
   const model = pipeline.loadFaceModel(join(data, 'bfm/bfm_3ddfa.safetensors'));
+  // The generator knows the layout of the package's own face model.
+  const packaged = pipeline.loadFaceModel(join(data, 'bfm/bfm_3ddfa.safetensors'), { uv: 'package' });
+  const generator = pipeline.loadGenerator();
   const fitting = {
     model,
     detector: pipeline.loadDetector({ kind: 'faceboxes', weights: weights('FaceBoxesProd.safetensors') }),
@@ -90,19 +93,27 @@ async function run(data: string, set: SetName): Promise<Record<string, unknown>>
     if (!names.includes(label)) names.push(label);
     labels.push(names.indexOf(label));
     yaws.push(fit.yaw);
-    const { unwrapped, completed, mesh } = pipeline.completeFit(photo, fit, model, { method: 'mirror' });
-    const [plain, frontal, raw, mirror] = await pipeline.embedCrops(recogniser, [
+    const symmetric = pipeline.completeFit(photo, fit, model, { method: 'mirror' });
+    const { unwrapped, completed, mesh } = symmetric;
+    const network = pipeline.completeFit(photo, fit, packaged, { method: 'generator', generator, composite: true });
+    const [plain, frontal, raw, mirror, frontalNetwork, uvNetwork] = await pipeline.embedCrops(recogniser, [
       pipeline.alignFace(photo, pipeline.fivePoints(fit.landmarks), layout),
       pipeline.frontalCrop(mesh, model, layout),
       pipeline.uvCrop(unwrapped.texture, model, layout),
       pipeline.uvCrop(completed, model, layout),
+      pipeline.frontalCrop(network.mesh, packaged, layout),
+      pipeline.uvCrop(network.completed, packaged, layout),
     ]);
     keep('photo', plain);
     keep('frontal', frontal);
     keep('photo + frontal', Float32Array.from([...plain, ...frontal]));
     keep('uv raw', raw);
     keep('uv mirror', mirror);
-    for (const t of [unwrapped.texture, unwrapped.mask, unwrapped.confidence, completed]) t.dispose();
+    keep('frontal, network', frontalNetwork);
+    keep('uv network', uvNetwork);
+    for (const { unwrapped, completed } of [symmetric, network]) {
+      for (const t of [unwrapped.texture, unwrapped.mask, unwrapped.confidence, completed]) t.dispose();
+    }
   }
   const similarity = (method: Method) => pipeline.cosinesOf(embeddings.get(method) ?? []);
   const [photos, frontals] = [similarity('photo'), similarity('frontal')];

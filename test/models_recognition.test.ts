@@ -1,15 +1,18 @@
 // The recognition networks: public names, outputs of public networks with weights by formula, embeddings of a real photo.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadSafetensors } from '../src/formats/safetensors.js';
+import { loadSafetensors, saveSafetensors } from '../src/formats/safetensors.js';
 import { FaceNet } from '../src/models/facenet.js';
 import { IResNet } from '../src/models/iresnet.js';
+import { mirrored } from '../src/models/mirror.js';
 import { MobileFaceNet } from '../src/models/mobilefacenet.js';
 import { ResNetRecogniser } from '../src/models/resnet-recogniser.js';
 import type { Module } from '../src/nn/module.js';
 import { readImage } from '../src/pipeline/image.js';
-import { concat, normalize, reshape, type Tensor, tensor, tidy, zeros } from '../src/tensor/index.js';
+import { loadRecogniser } from '../src/pipeline/recognise/index.js';
+import { add, concat, mul, normalize, reshape, type Tensor, tensor, tidy, zeros } from '../src/tensor/index.js';
 import { alignment, expectClose } from './close.js';
 import { sharedPath } from './shared.js';
 
@@ -179,4 +182,20 @@ it('ResNet-101 of bottlenecks: size of the trunk and outputs with weights by for
   );
   expect(() => net.forward(zeros([1, 96, 96, 3]))).toThrow(/ResNetRecogniser: x must be \[n,112,112,3\], got/);
   net.dispose();
+});
+
+it('a file of ResNet-50 of bottlenecks loads as the recogniser that it is', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rescunet-resnet-'));
+  const file = join(folder, 'resnet50.safetensors');
+  const net = new ResNetRecogniser({ depth: 50, seed: 1 });
+  tidy(() => saveSafetensors(file, net.stateDict({ to: 'torch' })));
+  const recogniser = loadRecogniser(file);
+  rmSync(folder, { recursive: true });
+  expect([recogniser.name, recogniser.dimension]).toEqual(['ResNetRecogniser', 512]);
+  const x = images(112);
+  const wanted = tidy(() => normalize(add(net.forward(x), net.forward(mirrored(x)))).dataSync());
+  const found = tidy(() => recogniser.embed(mul(add(x, 1), 127.5)).dataSync());
+  expectClose(found, wanted, 1e-5, 'embeddings');
+  net.dispose();
+  recogniser.dispose();
 });

@@ -8,6 +8,7 @@ import { FormatError } from '../src/formats/error.js';
 import { learningRate, parseTrainConfig, readTrainConfig, TrainConfigError } from '../src/pipeline/train/config.js';
 import { KEYS } from '../src/pipeline/train/config-schema.js';
 import { defaultConfigText } from '../src/pipeline/train/config-text.js';
+import { parseTrainConfigOf } from '../src/pipeline/train/tasks.js';
 
 const root = mkdtempSync(join(tmpdir(), 'rescunet-config-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -100,6 +101,15 @@ describe('defaults', () => {
       if (name === 'paper') expect(config).toMatchObject({ batch: 16, epochs: 100, model: { baseWidth: 64 } });
     },
   );
+
+  test.each([
+    ['recogniser', 'recogniser'],
+    ['fitter', 'fitter'],
+  ])('examples/configs/%s.yaml parses as task %s', (name, task) => {
+    const file = fileURLToPath(new URL(`../examples/configs/${name}.yaml`, import.meta.url));
+    const config = parseTrainConfigOf(readFileSync(file, 'utf8'), file);
+    expect(config).toMatchObject({ task, run: fileURLToPath(new URL(`../runs/${name}`, import.meta.url)) });
+  });
 
   test('an empty section and a key without a value count as not given', () => {
     expect(parseTrainConfig(`${SMALL}checkpoint:\nsteps:\n`, FILE)).toEqual(parseTrainConfig(SMALL, FILE));

@@ -9,6 +9,7 @@ export interface DemoOptions {
   out: string;
   yaw: number[];
   completion: 'generator' | 'mirror';
+  fit: 'pixels' | 'landmarks';
   json?: boolean;
   quiet?: boolean;
 }
@@ -27,6 +28,11 @@ export function addDemo(program: Command, run: Run): void {
       .choices(['generator', 'mirror'])
       .default('generator'),
   );
+  command.addOption(
+    new Option('--fit <from>', "from pixels, given the face's box, or to the 68 landmarks that the renderer knows")
+      .choices(['pixels', 'landmarks'])
+      .default('pixels'),
+  );
   addReportOptions(command)
     .addHelpText(
       'after',
@@ -34,7 +40,7 @@ export function addDemo(program: Command, run: Run): void {
 Examples:
   rescunet demo
   rescunet demo --seed 7 --out person7
-  rescunet demo --completion mirror
+  rescunet demo --completion mirror --fit landmarks
   rescunet demo --yaw -40,0,40 --json`,
     )
     .action((options: DemoOptions) =>

@@ -6,6 +6,7 @@ import type { CompleteOptions } from '../pipeline/complete.js';
 import { type FaceDetector, loadDetector, loadRegressor } from '../pipeline/detect.js';
 import { type ConvertOptions, loadFaceModel } from '../pipeline/face_model.js';
 import type { Passes, Regressor } from '../pipeline/fit.js';
+import { type Fitter, isFitter, loadFitter, SHIPPED_FITTER } from '../pipeline/fitters.js';
 import { UsageError } from './errors.js';
 import type { PhotoOptions } from './photo-options.js';
 import { findDetector, findRegressor, noDetector, noRegressor, type WeightOptions } from './weights.js';
@@ -14,6 +15,7 @@ export interface Fitting {
   model: MorphableModel;
   detector?: FaceDetector;
   regressor?: Regressor;
+  fitter?: Fitter;
   /** How often the regressor looks. */
   passes?: Passes;
   /** Where the weights came from. */
@@ -48,14 +50,21 @@ export function loadFitting(options: PhotoOptions, photos: number, uv: ConvertOp
   return { ...networks, detector, passes: options.passes, files: { weights, detectorWeights: places } };
 }
 
-/** The regressor that the options name or a folder of weights holds, and the model it speaks of. Throws UsageError or FormatError. */
+/**
+ * What fits, and the model it speaks of: the network of --weights, else for the package's own face model the cascade that ships, for others the
+ * regressor in a folder of weights. Throws UsageError or FormatError.
+ */
 export function loadRegression(
   options: WeightOptions & { model?: string },
   uv: ConvertOptions['uv'] = 'own',
-): { model: MorphableModel; regressor: Regressor; weights: string } {
-  const weights = findRegressor(options);
+): Pick<Fitting, 'regressor' | 'fitter'> & { model: MorphableModel; weights: string } {
+  const weights = options.model || options.weights ? findRegressor(options) : SHIPPED_FITTER;
   if (!weights) throw noRegressor();
   const model = named('--model', 'give a face model', () => loadFaceModel(options.model, { uv }));
+  if (isFitter(weights)) {
+    const fitter = named('--weights', 'give its own face model', () => loadFitter(weights, model));
+    return { model, fitter, weights };
+  }
   if (!model.parameterMean) {
     throw new UsageError(
       `${weights}: the regressor speaks of the face model of 3DDFA; name it with --model bfm_3ddfa.safetensors, or give --landmarks`,

@@ -6,7 +6,10 @@ import { EXIT_OK } from './errors.js';
 import { beginFolder, prepareOut } from './output.js';
 import type { Reporter } from './reporter.js';
 
-export async function runDemo({ seed, out, yaw, completion }: DemoOptions, reporter: Reporter): Promise<number> {
+export async function runDemo(
+  { seed, out, yaw, completion, fit: from }: DemoOptions,
+  reporter: Reporter,
+): Promise<number> {
   prepareOut(out);
   const begin = performance.now();
   const progress = await reporter.start(2, 'steps');
@@ -14,7 +17,8 @@ export async function runDemo({ seed, out, yaw, completion }: DemoOptions, repor
   let demo: Awaited<ReturnType<typeof drawAndComplete>>;
   try {
     progress.show('draw a person, photograph it, fit, unwrap, complete, render');
-    demo = await drawAndComplete({ seed, yaw, completion: completion === 'mirror' ? { method: 'mirror' } : undefined });
+    const method = completion === 'mirror' ? ({ method: 'mirror' } as const) : undefined;
+    demo = await drawAndComplete({ seed, yaw, fit: from, completion: method });
     progress.advance();
     progress.show('write files');
     beginFolder(out);
@@ -24,15 +28,15 @@ export async function runDemo({ seed, out, yaw, completion }: DemoOptions, repor
     progress.stop();
   }
   const seconds = Number(((performance.now() - begin) / 1000).toFixed(2));
-  const { fit, face, hidden, before, poseError } = demo;
+  const { fit, face, hidden, before, poseError, landmarkError } = demo;
   const quality = ({ psnr, ssim }: typeof face) => `PSNR ${psnr.toFixed(2)} dB, SSIM ${ssim.toFixed(4)}`;
   reporter.line(`person ${seed}, drawn by the package's own face model, photographed at yaw 45`);
+  const source =
+    from === 'pixels' ? 'by the cascade that ships, given the box around the face' : 'to the true landmarks';
+  reporter.line(`fitted ${source}:`);
   reporter.line(
-    `fitted to the 68 landmarks that the renderer knows (no detector, no regressor weights are needed for the demo):`,
-  );
-  reporter.line(
-    `  yaw ${fit.yaw.toFixed(1)} pitch ${fit.pitch.toFixed(1)} roll ${fit.roll.toFixed(1)}, ${poseError.toFixed(2)} degrees off` +
-      (fit.rmse === undefined ? '' : `, landmarks within ${fit.rmse.toFixed(2)} px rms`),
+    `  yaw ${fit.yaw.toFixed(1)} pitch ${fit.pitch.toFixed(1)} roll ${fit.roll.toFixed(1)}, ${poseError.toFixed(2)} degrees off,` +
+      ` landmarks ${landmarkError.toFixed(2)} % off`,
   );
   reporter.line(`texture against the known truth (hidden parts by ${completion}):`);
   reporter.line(`  before completion  ${quality(before)}`);
@@ -45,7 +49,8 @@ export async function runDemo({ seed, out, yaw, completion }: DemoOptions, repor
   reporter.document({
     command: 'demo',
     seed,
-    landmarks: 'rendered',
+    fit: from,
+    landmarkError,
     completion,
     pose: { yaw: fit.yaw, pitch: fit.pitch, roll: fit.roll, error: poseError },
     rmse: fit.rmse,

@@ -12,18 +12,18 @@ import type { Reporter } from './reporter.js';
 export async function runEvalFit(folder: string, options: EvalFitOptions, reporter: Reporter): Promise<number> {
   const { out } = options;
   prepareOut(out);
-  const { model, regressor, weights } = loadRegression(options);
+  const { weights, ...networks } = loadRegression(options);
   const detector = loadNamedDetector(options);
   const { samples, skipped } = readAflw2000(folder);
   for (const problem of skipped) reporter.error(problem);
   const progress = await reporter.start(samples.length, 'photos');
   try {
     const onPhoto = (done: number, name: string) => progress.reach(done, name);
-    const rows = await evaluateFit(samples, { model, regressor, detector, onPhoto });
+    const rows = await evaluateFit(samples, { ...networks, detector, onPhoto });
     progress.stop();
     const sentences = [
       `NME of the 68 landmarks in per cent, by |yaw| in degrees: ${samples.length} photos of ${path.resolve(folder)}`,
-      `${path.basename(weights)} on ${model.name}${detector ? `, faces found by ${options.detector}` : ''}`,
+      `${path.basename(weights)} on ${networks.model.name}${detector ? `, faces found by ${options.detector}` : ''}`,
     ];
     const record = {
       format: 'rescunet-evaluation',
@@ -31,7 +31,7 @@ export async function runEvalFit(folder: string, options: EvalFitOptions, report
       task: 'fit',
       photos: samples.map(({ name, yaw }) => ({ name, yaw })),
       weights: path.basename(weights),
-      model: model.name,
+      model: networks.model.name,
       detector: detector && options.detector,
       rows: rows.map((row) => ({ ...row, errors: row.errors.map((nme) => nme ?? null) })),
       skipped,

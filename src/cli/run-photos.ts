@@ -114,10 +114,10 @@ export class FaceTaker {
   }
 
   private async fit(pixels: Pixels, file: string): Promise<Fit[]> {
-    const { model, detector, regressor, passes } = this.fitting;
+    const { files: _, ...networks } = this.fitting;
     const { landmarks, box, faces } = this.options;
-    if (landmarks) return fitPhoto(pixels, { model, landmarks: readLandmarks(landmarks, file) });
-    const fits = await fitPhoto(pixels, { model, detector, regressor, box, faces, passes });
+    if (landmarks) return fitPhoto(pixels, { ...networks, landmarks: readLandmarks(landmarks, file) });
+    const fits = await fitPhoto(pixels, { ...networks, box, faces });
     if (fits.length === 0) {
       throw new UsageError(
         `${file}: no face found; name its place with --box left,top,right,bottom or try another --detector`,

@@ -6,7 +6,9 @@ import { tidy } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { CompleteOptions } from './complete.js';
 import { loadFaceModel } from './face_model.js';
-import { fitPhoto } from './fit.js';
+import { boxOf, type Fit, fitPhoto } from './fit.js';
+import { normalizedMeanError } from './fit-error.js';
+import { loadFitter } from './fitters.js';
 import { loadGenerator } from './generators.js';
 import { type Pixels, toPixels } from './image.js';
 import { psnr, ssim } from './metrics.js';
@@ -25,6 +27,8 @@ export interface DemoOptions {
   photoSize?: number;
   size?: number;
   viewSize?: number;
+  /** From pixels, by the cascade that ships with the package, which is told the box around the face; or to the 68 landmarks that the renderer knows. */
+  fit?: 'pixels' | 'landmarks';
   /** How hidden parts are filled: by the generator that ships with the package, the photo's own pixels kept, unless given. */
   completion?: CompleteOptions;
 }
@@ -47,13 +51,15 @@ export interface DemoResult extends Synthesis {
   before: Quality;
   /** Degrees between the fitted pose and the true one. */
   poseError: number;
+  /** NME of the 68 landmarks in per cent. */
+  landmarkError: number;
 }
 
 const BACKDROP = [196, 203, 212] as const;
 
 /**
- * Draws person `seed` of the embedded face model, renders a photo of it, fits the model to the photo's landmarks (taken from the renderer: there is no
- * detector in this), unwraps, completes, renders the turntable and measures the completed texture against the true one.
+ * Draws person `seed` of the embedded face model, renders a photo of it, fits the model to the photo (no detector ships: the box around the face comes
+ * from the renderer), unwraps, completes, renders the turntable and measures the completed texture against the true one.
  */
 export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   const { seed = 1, pose = { yaw: 45, pitch: 0, roll: 0 }, photoSize = 512, size = 256 } = options;
@@ -66,8 +72,8 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   const mesh = { vertices, triangles: surfaceOf(model), uv: model.uv, texture: truth, footprint: table.footprint };
   const photo = tidy(() => toPixels(drawMesh(mesh, { size: photoSize, background: BACKDROP, supersampling: 2 }).image));
   const marks = model.landmarksOf(vertices);
-  const landmarks = Float64Array.from({ length: 136 }, (_, i) => marks[3 * (i >> 1) + (i % 2)]);
-  const [fit] = await fitPhoto(photo, { model, landmarks });
+  const landmarks = marks.filter((_, i) => i % 3 !== 2);
+  const fit = await fitted(photo, landmarks, options.fit ?? 'pixels');
   const generator = options.completion ? undefined : loadGenerator();
   const completion = options.completion ?? { generator, composite: true };
   const synthesis = synthesiseFit(photo, fit, {
@@ -102,7 +108,17 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
     truth.dispose();
     synthesis.dispose();
   };
-  return { ...synthesis, ...result, person, photo, truth, poseError: angleBetween(fit, pose), dispose };
+  const landmarkError = normalizedMeanError(fit.landmarks, marks, 3);
+  return { ...synthesis, ...result, person, photo, truth, poseError: angleBetween(fit, pose), landmarkError, dispose };
+}
+
+async function fitted(photo: Pixels, landmarks: Float32Array, from: 'pixels' | 'landmarks'): Promise<Fit> {
+  const model = loadFaceModel();
+  if (from === 'landmarks') return (await fitPhoto(photo, { model, landmarks }))[0];
+  const fitter = loadFitter(undefined, model);
+  const [fit] = await fitPhoto(photo, { model, fitter, extent: boxOf(landmarks, 2), passes: 2 });
+  fitter.cascade.dispose();
+  return fit;
 }
 
 /** Degrees of the rotation between two poses. */
@@ -114,8 +130,8 @@ function angleBetween(a: { yaw: number; pitch: number; roll: number }, b: typeof
 
 /** Writes a demo's files into a folder (see `writeFace`); returns their names. */
 export async function writeDemo(folder: string, demo: DemoResult): Promise<string[]> {
-  const { person, face, hidden, before, poseError } = demo;
+  const { person, face, hidden, before, poseError, landmarkError } = demo;
   const { seed } = person;
-  const record = { demo: { seed, landmarks: 'rendered', poseError, face, hidden, before } };
+  const record = { demo: { seed, poseError, landmarkError, face, hidden, before } };
   return writeFace(folder, { ...demo, units: loadFaceModel().units, record });
 }

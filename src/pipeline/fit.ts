@@ -1,4 +1,4 @@
-// From a photo to a face: where it is, its pose, shape and expression, by the 62-parameter regressor or from 68 landmarks.
+// From a photo to a face: where it is, its pose, shape and expression, by the 62-parameter regressor, by a cascade, or from 68 landmarks.
 // Contract: a Fit speaks of the photo's pixels (x right, y down, pixel centres at integers, z larger nearer); its `vertices` are
 // `camera` applied to the model's shape, nothing else.
 import { FitError, fitLandmarks } from '../models/fitter.js';
@@ -8,6 +8,8 @@ import { affineFromPose, applyAffine, eulerFromQuaternion, poseFromAffine } from
 import { tensor } from '../tensor/create.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { FaceDetector } from './detect.js';
+import { cascadeRegression } from './fit-cascade.js';
+import type { Fitter } from './fitters.js';
 import { cropRoi, type Pixels, resizeBilinear, toPixels, toTensor } from './image.js';
 import { turnFitBack, turnPixels } from './turn.js';
 
@@ -22,7 +24,7 @@ export interface Fit {
   score: number | undefined;
   /** The square that the regressor saw. */
   roi: Roi | undefined;
-  /** The 62 parameters after undoing their whitening; regressor only. */
+  /** The 62 parameters after undoing their whitening, or a cascade's vector in the frame of its crop; none from landmarks. */
   parameters: Float64Array | undefined;
   alpha: Float64Array;
   beta: Float64Array;
@@ -51,13 +53,39 @@ export interface Regressor {
   predict(crops: Tensor): Promise<Float32Array>;
 }
 
+/** What a network says of a face. */
+export interface FaceAnswer {
+  parameters: Float64Array;
+  alpha: Float64Array;
+  beta: Float64Array;
+  /** Row-major 3x4 from model space to the photo, both y up: the photo's y is its negative. */
+  upright: Float64Array;
+}
+
+/** How a network fits photos: what it wants to see of them, and what it makes of that. */
+export interface Regression {
+  /** Side of its crops in pixels. */
+  readonly side: number;
+  /** Its square of a detector's box, and of the box around landmarks. */
+  roiOfBox(box: Box): Roi;
+  roiOfExtent(box: Box): Roi;
+  /** -> [side, side, 3] */
+  crop(photo: Pixels, roi: Roi): Pixels;
+  /** u8 [n, side, side, 3] RGB and where they were -> n answers. */
+  answer(crops: Tensor, rois: readonly Roi[]): Promise<FaceAnswer[]>;
+}
+
 export interface FitPhotoOptions {
   model: MorphableModel;
   regressor?: Regressor;
+  /** A cascade for this model (`loadFitter`), instead of a regressor. */
+  fitter?: Fitter;
   detector?: FaceDetector;
   /** Where the face is, instead of a detector. */
   box?: Box;
-  /** The regressor's square itself. */
+  /** The box around its landmarks, instead of a detector. */
+  extent?: Box;
+  /** The network's square itself. */
   roi?: Roi;
   /** [68, 2] in pixels: the face is fitted to them and no network is asked. */
   landmarks?: ArrayLike<number>;
@@ -70,31 +98,31 @@ export interface FitPhotoOptions {
 export type Passes = 1 | 2;
 
 /**
- * Fits the model to the faces of a photo (pixels, or a tensor [h, w, 3] in 0..255): to `landmarks` where they are given, else by the regressor in
- * `roi`, in the square of `box`, or in the squares of what the detector finds; where it is not sure of any face, the photo is tried on its
+ * Fits the model to the faces of a photo (pixels, or a tensor [h, w, 3] in 0..255): to `landmarks` where they are given, else by the regressor or
+ * cascade in `roi`, in the square of `box` or `extent`, or in the squares of what the detector finds; where it is not sure of any face, the photo is tried on its
  * sides and upside down too. No face found gives an empty list.
  * Throws FitError or FaceModelError, before any work, when something that is needed was not given.
  */
 export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions): Promise<Fit[]> {
-  const { model, regressor, detector, box, roi, landmarks, faces = 'all', passes = 1 } = options;
+  const { model, detector, box, extent, roi, landmarks, faces = 'all', passes = 1 } = options;
   if (landmarks) return [fitToLandmarks(model, landmarks)];
-  if (!regressor) throw new FitError('fitPhoto: wanted a regressor or landmarks, got neither');
-  checkStatistics(model);
+  const regression = regressionOf(options);
   const fitted = async (seen: Pixels, places: readonly Place[]): Promise<Fit[]> => {
-    const fits = await regress(seen, places, model, regressor);
-    return passes === 1
-      ? fits
-      : regress(
-          seen,
-          fits.map((fit) => placeOf(fit, seen)),
-          model,
-          regressor,
-        );
+    const fits = await regress(seen, places, model, regression);
+    if (passes === 1) return fits;
+    return regress(
+      seen,
+      fits.map((fit) => placeOf(fit, seen, regression)),
+      model,
+      regression,
+    );
   };
+  const { roiOfBox, roiOfExtent } = regression;
   if (roi) return fitted(toPixels(photo), [{ roi: checkBox('roi', roi) }]);
-  if (box) return fitted(toPixels(photo), [{ box, roi: roiFromBox(box) }]);
+  if (box) return fitted(toPixels(photo), [{ box, roi: roiOfBox(checkBox('box', box)) }]);
+  if (extent) return fitted(toPixels(photo), [{ box: extent, roi: roiOfExtent(checkBox('extent', extent)) }]);
   if (!detector) throw new FitError('fitPhoto: wanted a detector, a box, a roi or landmarks, got none');
-  const { places, turned, quarters } = await findPlaces(photo, detector);
+  const { places, turned, quarters } = await findPlaces(photo, detector, roiOfBox);
   const area = ({ box: [l, t, r, b] = [0, 0, 0, 0] }: Place) => (r - l) * (b - t);
   places.sort((a, b) => area(b) - area(a));
   const wanted = faces === 'largest' ? places.slice(0, 1) : places;
@@ -112,6 +140,7 @@ const CLEARLY = 0.05;
 async function findPlaces(
   photo: Pixels | Tensor,
   detector: FaceDetector,
+  roiOfBox: Regression['roiOfBox'],
 ): Promise<{ places: Place[]; turned: Pixels | Tensor; quarters: number }> {
   const detect = async (seen: Pixels | Tensor): Promise<Place[]> => {
     const image = seen instanceof Tensor ? seen : toTensor(seen, 'u8');
@@ -119,7 +148,7 @@ async function findPlaces(
     if (image !== seen) image.dispose();
     return found.map(({ left, top, right, bottom, score }): Place => {
       const around: Box = [left, top, right, bottom];
-      return { box: around, score, roi: roiFromBox(around) };
+      return { box: around, score, roi: roiOfBox(around) };
     });
   };
   const surest = (places: readonly Place[]) => Math.max(0, ...places.map(({ score = 0 }) => score));
@@ -145,8 +174,9 @@ export function roiFromBox(box: Box): Roi {
 }
 
 /** The regressor's square of landmarks [n, 2]: the diagonal of the square box around them. */
-export function roiFromLandmarks(landmarks: ArrayLike<number>): Roi {
-  const [left, top, right, bottom] = boxOf(landmarks, 2);
+export const roiFromLandmarks = (landmarks: ArrayLike<number>): Roi => roiFromExtent(boxOf(landmarks, 2));
+
+function roiFromExtent([left, top, right, bottom]: Box): Roi {
   const size = Math.SQRT2 * Math.max(right - left, bottom - top);
   const [x, y] = [(left + right) / 2, (top + bottom) / 2];
   return [x - size / 2, y - size / 2, x + size / 2, y + size / 2];
@@ -159,10 +189,9 @@ interface Place {
 }
 
 /** Where a second look at a fitted face goes: its landmarks' square, or the first one again where they lie outside the photo. */
-function placeOf({ box, score, roi, landmarks }: Fit, { width, height }: Pixels): Place {
-  const around = roiFromLandmarks(landmarks.filter((_, i) => i % 3 !== 2));
-  const [left, top, right, bottom] = around;
-  const usable = left < width && top < height && right > 0 && bottom > 0 && right - left >= 2;
+function placeOf({ box, score, roi, landmarks }: Fit, photo: Pixels, { roiOfExtent }: Regression): Place {
+  const around = roiOfExtent(boxOf(landmarks, 3));
+  const usable = overlaps(around, photo) && around[2] - around[0] >= 2;
   return { box, score, roi: usable || !roi ? around : roi };
 }
 
@@ -170,58 +199,75 @@ function placeOf({ box, score, roi, landmarks }: Fit, { width, height }: Pixels)
 export const regressorCrop = (photo: Pixels, roi: Roi): Pixels =>
   resizeBilinear(cropRoi(photo, roi), CROP_SIDE, CROP_SIDE);
 
+/** The network that the options name. Throws FitError or FaceModelError. */
+function regressionOf({ model, regressor, fitter }: FitPhotoOptions): Regression {
+  if (fitter) return cascadeRegression(fitter);
+  if (!regressor) throw new FitError('fitPhoto: wanted a regressor, a fitter or landmarks, got none');
+  checkStatistics(model);
+  return {
+    side: CROP_SIDE,
+    roiOfBox: roiFromBox,
+    roiOfExtent: roiFromExtent,
+    crop: regressorCrop,
+    async answer(crops, rois) {
+      const output = await regressor.predict(crops);
+      return rois.map((roi, i) => answer62(unwhiten(output.slice(62 * i, 62 * i + 62), model), roi));
+    },
+  };
+}
+
+function answer62(parameters: Float64Array, roi: Roi): FaceAnswer {
+  const { alpha, beta } = splitParameters62(parameters);
+  return { parameters, alpha, beta, upright: imageCamera62(parameters, roi, 1) };
+}
+
 async function regress(
   photo: Pixels,
   places: readonly Place[],
   model: MorphableModel,
-  regressor: Regressor,
+  { side, crop, answer }: Regression,
 ): Promise<Fit[]> {
-  const size = 3 * CROP_SIDE * CROP_SIDE;
+  const size = 3 * side * side;
   const crops = new Uint8Array(places.length * size);
   places.forEach(({ roi }, i) => {
-    crops.set(regressorCrop(photo, checkOverlap(roi, photo)).data, i * size);
+    crops.set(crop(photo, checkOverlap(roi, photo)).data, i * size);
   });
-  const input = tensor(crops, { shape: [places.length, CROP_SIDE, CROP_SIDE, 3], dtype: 'u8' });
-  const output = await regressor.predict(input);
-  input.dispose();
-  return places.map((place, i) => fitFromParameters(model, unwhiten(output.slice(62 * i, 62 * i + 62), model), place));
+  const input = tensor(crops, { shape: [places.length, side, side, 3], dtype: 'u8' });
+  const rois = places.map(({ roi }) => roi);
+  const answers = await answer(input, rois).finally(() => input.dispose());
+  return answers.map((face, i) => fitOf(model, face, places[i]));
 }
 
 /** The fit of 62 parameters (whitening undone) in a roi, as 3DDFA_V2 reads them. */
 export function fitFromParameters(
   model: MorphableModel,
   parameters: Float64Array,
+  place: { box?: Box; score?: number; roi: Roi },
+): Fit {
+  return fitOf(model, answer62(parameters, place.roi), place);
+}
+
+function fitOf(
+  model: MorphableModel,
+  { parameters, alpha, beta, upright }: FaceAnswer,
   { box, score, roi }: { box?: Box; score?: number; roi: Roi },
 ): Fit {
-  const { alpha, beta } = splitParameters62(parameters);
-  const upright = imageCamera62(parameters, roi, 1);
   const { angles, f } = poseFromAffine(upright);
-  const placed = place(model, alpha, beta, upright);
-  return {
-    method: 'regressor',
-    box,
-    score,
-    roi,
-    parameters,
-    alpha,
-    beta,
-    ...angles,
-    scale: f,
-    ...placed,
-    rmse: undefined,
-  };
+  const placed = placedBy(model, alpha, beta, upright);
+  const method = 'regressor';
+  return { method, box, score, roi, parameters, alpha, beta, ...angles, scale: f, ...placed, rmse: undefined };
 }
 
 function fitToLandmarks(model: MorphableModel, landmarks: ArrayLike<number>): Fit {
   const { pose, scale, alpha, beta, rmse } = fitLandmarks(model, landmarks);
-  const placed = place(model, alpha, beta, affineFromPose(pose));
+  const placed = placedBy(model, alpha, beta, affineFromPose(pose));
   const angles = eulerFromQuaternion(pose.q);
   const none = { score: undefined, roi: undefined, parameters: undefined };
   return { method: 'landmarks', box: boxOf(landmarks, 2), ...none, alpha, beta, ...angles, scale, ...placed, rmse };
 }
 
 /** Vertices and landmarks under a y-up camera whose image y is -y, and that camera in image coordinates. */
-function place(model: MorphableModel, alpha: Float64Array, beta: Float64Array, upright: Float64Array) {
+function placedBy(model: MorphableModel, alpha: Float64Array, beta: Float64Array, upright: Float64Array) {
   const camera = upright.map((m, i) => (i >= 4 && i < 8 ? -m : m));
   const shape = model.vertices(alpha, beta);
   const vertices = applyAffine(shape, camera);
@@ -238,8 +284,8 @@ function startDepthAtZero(points: Float32Array): number {
   return farthest;
 }
 
-/** Extent of points in the photo, whatever their number of coordinates. */
-function boxOf(points: ArrayLike<number>, columns: number): Box {
+/** The box around points in the photo, [n, columns]; x and y count. */
+export function boxOf(points: ArrayLike<number>, columns: 2 | 3): Box {
   const [xs, ys] = [0, 1].map((c) =>
     Array.from({ length: points.length / columns }, (_, i) => points[columns * i + c]),
   );
@@ -254,9 +300,12 @@ function checkBox<T extends Box | Roi>(name: string, box: T): T {
   return box;
 }
 
-function checkOverlap(roi: Roi, { width, height }: Pixels): Roi {
-  const [left, top, right, bottom] = roi;
-  if (left < width && top < height && right > 0 && bottom > 0) return roi;
+const overlaps = ([left, top, right, bottom]: Roi, { width, height }: Pixels): boolean =>
+  left < width && top < height && right > 0 && bottom > 0;
+
+function checkOverlap(roi: Roi, photo: Pixels): Roi {
+  if (overlaps(roi, photo)) return roi;
+  const { width, height } = photo;
   throw new FitError(`fitPhoto: the roi ${roi.map(Math.round)} lies outside the photo of ${width}x${height}`);
 }
 

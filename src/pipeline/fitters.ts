@@ -1,5 +1,6 @@
 // Trained cascades on disk, and what they make of a crop. Contract: a file says how to build its networks and holds the statistics that
 // its numbers are meant in; it belongs to one face model, whose name and mode counts it states.
+import { fileURLToPath } from 'node:url';
 import { FormatError } from '../formats/error.js';
 import { loadSafetensors, type Metadata, readSafetensorsMetadata, saveSafetensors } from '../formats/safetensors.js';
 import { Cascade, MobileNetStage, type StageNetwork } from '../models/cascade.js';
@@ -11,12 +12,16 @@ import { tensor } from '../tensor/create.js';
 import { tidy } from '../tensor/scope.js';
 import { ShapeError } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { loadFaceModel } from './face_model.js';
 
 export const FITTER_NETWORKS = ['mobilenet', 'two-stream'] as const;
 export type FitterNetwork = (typeof FITTER_NETWORKS)[number];
 
 /** Side of the crops unless told: that of the networks' papers. */
 export const FITTER_SIDE: Readonly<Record<FitterNetwork, number>> = { mobilenet: 120, 'two-stream': 100 };
+
+/** Share of a crop's side that the extent of the landmarks fills, in training and in use (our choice). */
+export const FACE_SHARE = [0.52, 0.72] as const;
 
 export interface FitterSettings {
   network: FitterNetwork;
@@ -90,8 +95,15 @@ export function saveFitter(
   });
 }
 
-/** The cascade of a file, in evaluation mode, for the face model it was trained for. Throws FormatError. */
-export function loadFitter(path: string, model: MorphableModel): Fitter {
+/** The file of the cascade that ships with the package, for the package's own face model. */
+export const SHIPPED_FITTER = fileURLToPath(new URL('../../assets/fitter.safetensors', import.meta.url));
+
+/** Whether a file holds a cascade that `saveFitter` wrote. */
+export const isFitter = (path: string): boolean =>
+  path.endsWith('.safetensors') && readSafetensorsMetadata(path).kind === 'fitter';
+
+/** The cascade of a file, in evaluation mode, for the face model it was trained for; by default those that ship. Throws FormatError. */
+export function loadFitter(path: string = SHIPPED_FITTER, model: MorphableModel = loadFaceModel()): Fitter {
   const metadata = readSafetensorsMetadata(path);
   if (metadata.kind !== 'fitter') throw new FormatError(path, 'metadata kind', `wanted fitter, got '${metadata.kind}'`);
   const network = FITTER_NETWORKS.find((name) => name === metadata.network);

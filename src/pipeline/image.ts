@@ -132,9 +132,12 @@ const roundHalfEven = (v: number): number => {
   return low % 2 === 0 ? low : low + 1;
 };
 
+/** A roi's sides (left, top, right, bottom) as `cropRoi` takes them: rounded, halves to even. */
+export const roundRoi = (roi: readonly number[]): number[] => roi.map(roundHalfEven);
+
 /** The part of the image in a roi (left, top, right, bottom), its sides rounded (halves to even), black outside. */
 export function cropRoi(image: Pixels, roi: readonly number[]): Pixels {
-  const [left, top, right, bottom] = roi.map(roundHalfEven);
+  const [left, top, right, bottom] = roundRoi(roi);
   return crop(image, left, top, right - left, bottom - top);
 }
 

@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { FormatError } from '../../src/formats/error.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
+import { splitParameters } from '../../src/models/face-parameters.js';
 import { FitError } from '../../src/models/fitter.js';
 import { FaceModelError, type MorphableModel } from '../../src/models/morphable.js';
 import { applyAffine, applyPose, quaternionFromEuler } from '../../src/models/pose.js';
+import { synthFaces } from '../../src/pipeline/dataset/synth-faces.js';
 import { type FaceDetector, loadDetector, loadRegressor } from '../../src/pipeline/detect.js';
 import { loadFaceModel } from '../../src/pipeline/face_model.js';
 import {
@@ -17,7 +19,10 @@ import {
   roiFromBox,
   roiFromLandmarks,
 } from '../../src/pipeline/fit.js';
+import { cascadeRegression } from '../../src/pipeline/fit-cascade.js';
+import type { Fitter } from '../../src/pipeline/fitters.js';
 import { type Pixels, readPixels } from '../../src/pipeline/image.js';
+import { tensor } from '../../src/tensor/index.js';
 import { sharedPath } from '../shared.js';
 
 const blank = (width: number, height: number): Pixels => ({ data: new Uint8Array(3 * width * height), width, height });
@@ -79,7 +84,7 @@ describe('fitPhoto to landmarks', () => {
         throw new Error('asked');
       },
     };
-    await expect(fitPhoto(photo, { model })).rejects.toThrow('wanted a regressor or landmarks');
+    await expect(fitPhoto(photo, { model })).rejects.toThrow('wanted a regressor, a fitter or landmarks');
     await expect(fitPhoto(photo, { model, regressor, box: [1, 2, 50, 60] })).rejects.toThrow(FaceModelError);
     await expect(fitPhoto(photo, { model, landmarks: [1, 2, 3] })).rejects.toThrow(FitError);
     const statistics = new Float32Array(62).fill(1);
@@ -227,5 +232,60 @@ describe.runIf(data)('real photos', () => {
     expect(fit.score).toBeGreaterThan(0.9);
     expect(Math.abs(fit.yaw - wanted.yaw)).toBeLessThan(5);
     expect(Math.abs(fit.landmarks[90] - wanted.landmarks[90])).toBeLessThan(10);
+  });
+});
+
+describe('fitPhoto by a cascade', () => {
+  const faces = synthFaces({ people: 1, views: 2, side: 64, occluders: 0 });
+  const { model, counts } = faces;
+  const { crop, truth } = faces.face(1);
+  const { pose, alpha, beta } = splitParameters(truth, counts);
+  /** The cascade that is always right about this crop. */
+  const answers = { counts, forward: () => tensor(truth, { shape: [1, truth.length] }) };
+  const settings = { network: 'mobilenet', stages: 1, width: 1, side: 64 } as const;
+  const fitter = { settings, start: truth, cascade: answers } as unknown as Fitter;
+  const seen = applyPose(model.verticesAt(model.landmarks, alpha, beta), pose);
+  const inCrop = (i: number) => [seen[3 * i], 63 - seen[3 * i + 1]];
+
+  test.each([
+    { scale: 1, left: 40, top: 10 },
+    { scale: 3, left: 7, top: 90 },
+  ])(
+    'what it says of a crop $scale times as large at $left,$top lies there in the photo',
+    async ({ scale, left, top }) => {
+      const photo = blank(400, 300);
+      const side = 64 * scale;
+      for (let y = 0; y < side; y++) {
+        for (let x = 0; x < side; x++) {
+          const from = 3 * (Math.floor(y / scale) * 64 + Math.floor(x / scale));
+          photo.data.set(crop.subarray(from, from + 3), 3 * ((y + top) * 400 + x + left));
+        }
+      }
+      const [fit] = await fitPhoto(photo, { model, fitter, roi: [left, top, left + side, top + side] });
+      expect(fit.method).toBe('regressor');
+      expect(fit.parameters).toEqual(Float64Array.from(Float32Array.from(truth)));
+      expect(Math.abs(fit.yaw - faces.truth(1).yaw)).toBeLessThan(1e-3);
+      for (let i = 0; i < 68; i++) {
+        const [x, y] = inCrop(i);
+        // Pixel centres: pixel u of the crop is `scale` pixels of the photo.
+        expect(fit.landmarks[3 * i]).toBeCloseTo(left + scale * (x + 0.5) - 0.5, 2);
+        expect(fit.landmarks[3 * i + 1]).toBeCloseTo(top + scale * (y + 0.5) - 0.5, 2);
+      }
+      const again = applyAffine(model.vertices(fit.alpha, fit.beta), fit.camera);
+      for (let i = 0; i < again.length; i += 997) expect(again[i]).toBeCloseTo(fit.vertices[i], 2);
+    },
+  );
+
+  test('its squares hold the face as large as in its training', () => {
+    const { roiOfBox, roiOfExtent, crop: cut } = cascadeRegression(fitter);
+    expect(roiOfExtent([100, 100, 162, 150]).map((v) => Number(v.toFixed(6)))).toEqual([81, 75, 181, 175]);
+    const [left, top, right, bottom] = roiOfBox([0, 0, 100, 100]);
+    expect((right + left) / 2).toBeCloseTo(50, 6);
+    expect((top + bottom) / 2).toBeCloseTo(64, 6);
+    expect(right - left).toBeCloseTo(((1.58 / Math.SQRT2) * 100) / 0.62, 6);
+    // Stripes of one pixel become grey, not stripes of another width.
+    const striped = blank(256, 256);
+    for (let i = 0; i < striped.data.length; i++) striped.data[i] = Math.floor(i / 3) % 2 === 0 ? 255 : 0;
+    expect([...new Set(cut(striped, [0, 0, 256, 256]).data)]).toEqual([128]);
   });
 });

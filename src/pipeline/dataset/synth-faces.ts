@@ -14,6 +14,7 @@ import { avgPool2d } from '../../tensor/ops/pool2d.js';
 import { interpolate, rasterize } from '../../tensor/ops/rasterize.js';
 import { tidy } from '../../tensor/scope.js';
 import { loadFaceModel } from '../face_model.js';
+import { FACE_SHARE } from '../fitters.js';
 import { surfaceOf } from '../synthesise.js';
 import { Recent, seedOf } from './recent.js';
 import { occlude, photograph, scenery } from './scenery.js';
@@ -67,8 +68,7 @@ export const PEOPLE_AT_HAND = 64;
 
 /** The paint needs at least this many pixels. */
 const PAINTED = 256;
-/** Share of the crop that the landmarks' extent fills, and how far from its middle, in parts of the crop: a detector's box (our choice). */
-const SHARE = [0.52, 0.72] as const;
+/** How far from the crop's middle the face may be, in parts of the crop, as a detector's box is (our choice). */
 const OFF = 0.05;
 
 const bases = new WeakMap<MorphableModel, readonly Float32Array[]>();
@@ -134,7 +134,7 @@ export function synthFaces(options: SynthFacesOptions): SynthFaces {
     for (let m = 0; m < beta.length; m++) beta[m] += 0.15 * model.expressionStd[m] * random.truncated(2);
     const yaw = random.uniform(-maxYaw, maxYaw);
     const angles = { yaw, pitch: 12 * random.truncated(2), roll: 12 * random.truncated(2) };
-    const share = random.uniform(...SHARE);
+    const share = random.uniform(...FACE_SHARE);
     const off = [random.uniform(-OFF, OFF), random.uniform(-OFF, OFF)];
     const turned = applyPose(model.verticesAt(model.landmarks, alpha, beta), {
       q: quaternionFromEuler(angles),

@@ -4,9 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
 import { isMatArray, readMat } from '../../formats/mat.js';
-import type { MorphableModel } from '../../models/morphable.js';
-import type { FaceDetector } from '../detect.js';
-import { type Fit, fitPhoto, type Passes, type Regressor, roiFromLandmarks } from '../fit.js';
+import { boxOf, type Fit, type FitPhotoOptions, fitPhoto, type Passes } from '../fit.js';
 import { FIT_YAW_BINS, normalizedMeanError } from '../fit-error.js';
 import { readPixels } from '../image.js';
 
@@ -110,15 +108,11 @@ function checked(
   return { landmarks, yaw };
 }
 
-/** Where the regressor's first square comes from: the annotated landmarks, as the published figures have it, or a detector. */
+/** Where the network's first square comes from: the annotated landmarks, as the published figures have it, or a detector. */
 export const FIT_CROPS = ['landmarks', 'detector'] as const;
 export type FitCrop = (typeof FIT_CROPS)[number];
 
-export interface EvaluateFitOptions {
-  model: MorphableModel;
-  regressor: Regressor;
-  /** Without one there are no rows from a detector. */
-  detector?: FaceDetector;
+export interface EvaluateFitOptions extends Pick<FitPhotoOptions, 'model' | 'regressor' | 'fitter' | 'detector'> {
   /** Called after each photo. */
   onPhoto?: (done: number, name: string) => void;
 }
@@ -138,25 +132,24 @@ export interface FitRow {
 }
 
 /**
- * Fits every photo from every crop, with one and with two passes. Of several faces that a detector finds, the one nearest to the annotated one counts.
+ * Fits every photo from every crop there is (without a detector the landmarks' alone), with one and with two passes. Of several faces that a detector finds, the one nearest to the annotated one counts.
  * A photo that cannot be read throws its FormatError.
  */
 export async function evaluateFit(
   samples: readonly FitSample[],
-  { model, regressor, detector, onPhoto }: EvaluateFitOptions,
+  { detector, onPhoto, ...networks }: EvaluateFitOptions,
 ): Promise<FitRow[]> {
   const ways = FIT_CROPS.filter((crop) => crop === 'landmarks' || detector).flatMap((crop) =>
     ([1, 2] as const).map((passes) => ({ crop, passes, errors: [] as (number | undefined)[] })),
   );
   for (const [i, { name, file, landmarks }] of samples.entries()) {
     const photo = await readPixels(file);
-    const roi = roiFromLandmarks(landmarks);
-    const middle = [(roi[0] + roi[2]) / 2, (roi[1] + roi[3]) / 2];
-    const away = ({ box: [l, t, r, b] = [0, 0, 0, 0] }: Fit) =>
-      Math.hypot((l + r) / 2 - middle[0], (t + b) / 2 - middle[1]);
+    const extent = boxOf(landmarks, 2);
+    const away = ({ box: [l, t, r, b] = extent }: Fit) =>
+      Math.hypot(l + r - extent[0] - extent[2], t + b - extent[1] - extent[3]);
     for (const { crop, passes, errors } of ways) {
-      const from = crop === 'landmarks' ? { roi } : { detector };
-      const fits = await fitPhoto(photo, { model, regressor, passes, ...from });
+      const from = crop === 'landmarks' ? { extent } : { detector };
+      const fits = await fitPhoto(photo, { ...networks, passes, ...from });
       const nearest = fits.sort((a, b) => away(a) - away(b)).at(0);
       errors.push(nearest && normalizedMeanError(flat(nearest.landmarks), landmarks, 2));
     }
