@@ -58,7 +58,15 @@ function facesOf(data: string, set: SetName): Face[] {
   );
 }
 
-const METHODS = ['photo', 'frontal', 'photo + frontal', 'uv raw', 'uv mirror', 'frontal, network', 'uv network'] as const;
+const METHODS = [
+  'photo',
+  'frontal',
+  'photo + frontal',
+  'uv raw',
+  'uv mirror',
+  'frontal, network',
+  'uv network',
+] as const;
 type Method = (typeof METHODS)[number];
 
 /** Degrees of yaw up to which a photo is compared as it is by the last method. */

@@ -25,15 +25,16 @@ describe('the demo', () => {
   let demo: DemoResult;
   let bytesBefore = 0;
   beforeAll(async () => {
-    const first = await runDemo({ seed: 1, yaw: [0], viewSize: 64 }); // tables and models are kept from here on
+    const first = await runDemo({ seed: 1, fit: 'landmarks', yaw: [0], viewSize: 64 }); // tables and models are kept from here on
     first.dispose();
     bytesBefore = settledBytes();
-    demo = await runDemo({ seed: 1 });
+    demo = await runDemo({ seed: 1, fit: 'landmarks' });
   });
 
   test('finds the pose of its photo and completes the face', () => {
     expect(demo.poseError).toBeLessThan(1);
     expect(demo.fit.rmse).toBeLessThan(0.5);
+    expect(demo.landmarkError).toBeLessThan(0.2);
     const coverage = count(demo.mask) / 65536;
     expect(coverage).toBeGreaterThan(0.3);
     expect(coverage).toBeLessThan(0.75);
@@ -55,8 +56,8 @@ describe('the demo', () => {
   });
 
   test('two people are two people, the same seed the same', async () => {
-    const same = await runDemo({ seed: 1, yaw: [0] });
-    const other = await runDemo({ seed: 2, yaw: [0] });
+    const same = await runDemo({ seed: 1, fit: 'landmarks', yaw: [0] });
+    const other = await runDemo({ seed: 2, fit: 'landmarks', yaw: [0] });
     expect(same.completed.dataSync()).toEqual(demo.completed.dataSync());
     expect(ssim(other.views[0].image, same.views[0].image)).toBeLessThan(0.98);
     same.dispose();
