@@ -27,12 +27,7 @@ export function cascadeRegression(fitter: Fitter): Regression {
     },
     roiOfExtent: ([left, top, right, bottom]: Box): Roi =>
       square((left + right) / 2, (top + bottom) / 2, AROUND * Math.max(right - left, bottom - top)),
-    crop(photo: Pixels, roi: Roi): Pixels {
-      let image = cropRoi(photo, roi);
-      // Halves are means of four pixels, so that a large face is not sampled here and there.
-      while (image.width >= 2 * side) image = resizeBilinear(image, image.height >> 1, image.width >> 1);
-      return resizeBilinear(image, side, side);
-    },
+    crop: (photo, roi) => cascadeCrop(photo, roi, side),
     async answer(crops: Tensor, rois: readonly Roi[]): Promise<FaceAnswer[]> {
       const vectors = await fitCrops(fitter, crops);
       const d = fitter.start.length;
@@ -46,9 +41,27 @@ export function cascadeRegression(fitter: Fitter): Regression {
   };
 }
 
+/** The square of the photo that a cascade sees, [side, side, 3]. */
+export function cascadeCrop(photo: Pixels, roi: Roi, side: number): Pixels {
+  let image = cropRoi(photo, roi);
+  // Halves are means of four pixels, so that a large face is not sampled here and there.
+  while (image.width >= 2 * side) image = resizeBilinear(image, image.height >> 1, image.width >> 1);
+  return resizeBilinear(image, side, side);
+}
+
 const square = (x: number, y: number, size: number): Roi => [x - size / 2, y - size / 2, x + size / 2, y + size / 2];
 
-/** A camera of the crop's frame (y up, pixel (Vx, side - 1 - Vy)) in the photo's, y still up. */
+/** A camera of the photo, y up, in the frame of a crop (y up, pixel (Vx, side - 1 - Vy)): the other way round of `inPhoto`. */
+export function inCrop(camera: Float64Array, roi: Roi, side: number): Float64Array {
+  const [left, top, right] = roundRoi(roi);
+  const k = (right - left) / side;
+  const out = camera.map((m) => m / k);
+  out[3] += (0.5 - left) / k - 0.5;
+  out[7] += (top - 0.5) / k + side - 0.5;
+  return out;
+}
+
+/** A camera of the crop's frame in the photo's, y still up. */
 function inPhoto(camera: Float64Array, roi: Roi, side: number): Float64Array {
   const [left, top, right] = roundRoi(roi);
   const k = (right - left) / side;

@@ -22,6 +22,8 @@ export const FITTER_SIDE: Readonly<Record<FitterNetwork, number>> = { mobilenet:
 
 /** Share of a crop's side that the extent of the landmarks fills, in training and in use (our choice). */
 export const FACE_SHARE = [0.52, 0.72] as const;
+/** How far from the crop's middle the face is at most in training, in parts of the crop, as with a detector's box (our choice). */
+export const FACE_OFF = 0.05;
 
 export interface FitterSettings {
   network: FitterNetwork;

@@ -6,9 +6,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../../formats/safetensors.js';
+import { BLOCKS_AT_HAND } from './faces.js';
 import { shareOut } from './processes.js';
 import { Recent } from './recent.js';
-import { PEOPLE_AT_HAND, type SynthFaces, type SynthFacesOptions, synthFaces } from './synth-faces.js';
+import { type SynthFaces, type SynthFacesOptions, synthFaces } from './synth-faces.js';
 
 const FORMAT = 'rescunet-faces';
 
@@ -29,7 +30,7 @@ export function keptFaces(source: SynthFaces, folder: string): SynthFaces {
   mkdirSync(folder, { recursive: true });
   const { views, firstPerson } = source.options;
   const bytes = 3 * source.side * source.side;
-  const people = new Recent<Uint8Array>(PEOPLE_AT_HAND);
+  const people = new Recent<Uint8Array>(BLOCKS_AT_HAND);
   return {
     ...source,
     face(index) {

@@ -5,7 +5,7 @@ import { drawLight, fromLinear, type Light, openness, shade, toLinear } from '..
 import { expressionCoefficients } from '../../head/person.js';
 import { Random } from '../../head/random.js';
 import { paintAlbedo } from '../../head/skin.js';
-import { type ParameterCounts, parameterVector } from '../../models/face-parameters.js';
+import { parameterVector } from '../../models/face-parameters.js';
 import type { MorphableModel } from '../../models/morphable.js';
 import { applyPose, type Pose, quaternionFromEuler, scaledRotation } from '../../models/pose.js';
 import { tensor } from '../../tensor/create.js';
@@ -14,8 +14,9 @@ import { avgPool2d } from '../../tensor/ops/pool2d.js';
 import { interpolate, rasterize } from '../../tensor/ops/rasterize.js';
 import { tidy } from '../../tensor/scope.js';
 import { loadFaceModel } from '../face_model.js';
-import { FACE_SHARE } from '../fitters.js';
+import { FACE_OFF, FACE_SHARE } from '../fitters.js';
 import { surfaceOf } from '../synthesise.js';
+import { BLOCKS_AT_HAND, type FaceCrop, type FaceSource } from './faces.js';
 import { Recent, seedOf } from './recent.js';
 import { occlude, photograph, scenery } from './scenery.js';
 import { EXPRESSIONS } from './synth-pie.js';
@@ -35,24 +36,10 @@ export interface SynthFacesOptions {
   occluders?: number;
 }
 
-export interface SynthFace {
-  /** [side, side, 3] RGB */
-  crop: Uint8Array;
-  truth: Float64Array;
-  /** Degrees. */
-  yaw: number;
-}
-
-export interface SynthFaces {
+export interface SynthFaces extends FaceSource {
   /** What was asked for, with the defaults. */
   readonly options: Readonly<Required<SynthFacesOptions>>;
-  readonly length: number;
-  readonly side: number;
-  readonly counts: ParameterCounts;
-  readonly model: MorphableModel;
-  /** The parameters of photo `index` and its yaw, without making the photo. */
-  truth(index: number): { truth: Float64Array; yaw: number };
-  face(index: number): SynthFace;
+  face(index: number): FaceCrop;
 }
 
 /** What a person keeps in every photo. */
@@ -63,13 +50,8 @@ interface Skin {
   open: Float32Array;
 }
 
-/** People that are kept ready, so that their photos can be mixed without painting anyone twice. */
-export const PEOPLE_AT_HAND = 64;
-
 /** The paint needs at least this many pixels. */
 const PAINTED = 256;
-/** How far from the crop's middle the face may be, in parts of the crop, as a detector's box is (our choice). */
-const OFF = 0.05;
 
 const bases = new WeakMap<MorphableModel, readonly Float32Array[]>();
 
@@ -97,7 +79,7 @@ export function synthFaces(options: SynthFacesOptions): SynthFaces {
   const model = loadFaceModel();
   const counts = { identity: model.identityCount, expression: model.expressionCount };
   const geometry = { ...model, triangles: surfaceOf(model) };
-  const looks = new Recent<Skin>(PEOPLE_AT_HAND);
+  const looks = new Recent<Skin>(BLOCKS_AT_HAND);
   const placeOf = (index: number) => {
     if (!Number.isInteger(index) || index < 0 || index >= people * views) {
       throw new RangeError(`synthFaces: photos are 0 to ${people * views - 1}, got ${index}`);
@@ -135,7 +117,7 @@ export function synthFaces(options: SynthFacesOptions): SynthFaces {
     const yaw = random.uniform(-maxYaw, maxYaw);
     const angles = { yaw, pitch: 12 * random.truncated(2), roll: 12 * random.truncated(2) };
     const share = random.uniform(...FACE_SHARE);
-    const off = [random.uniform(-OFF, OFF), random.uniform(-OFF, OFF)];
+    const off = [random.uniform(-FACE_OFF, FACE_OFF), random.uniform(-FACE_OFF, FACE_OFF)];
     const turned = applyPose(model.verticesAt(model.landmarks, alpha, beta), {
       q: quaternionFromEuler(angles),
       t: [0, 0, 0],
@@ -151,6 +133,7 @@ export function synthFaces(options: SynthFacesOptions): SynthFaces {
   return {
     options: { people, firstPerson, views, side, seed, maxYaw, occluders },
     length: people * views,
+    block: views,
     side,
     counts,
     model,

@@ -32,6 +32,8 @@ export interface FitterConfig extends RunConfig {
     occluders: number;
     /** Folder that photos are kept in once they are drawn. */
     keep?: string;
+    /** Annotated photos instead of drawn ones. */
+    lp?: { folder: string; model: string; profiles: number };
   };
   optimiser: { kind: 'sgd' | 'adam'; lr: number; momentum: number; weightDecay: number };
   validate: { every: number; photos: number };
@@ -65,6 +67,13 @@ const SCHEMA = z.strictObject({
     maxYaw: within(0, 90).default(90),
     occluders: within(0, 1).default(0.35),
     keep: text('a folder for drawn photos').optional(),
+    lp: z
+      .strictObject({
+        folder: text('a folder in the layout of 300W-LP'),
+        model: text('the file of the Basel model of 3DDFA'),
+        profiles: whole(0, 64).default(0),
+      })
+      .optional(),
   }),
   batch: whole(2, 65_536).default(64),
   optimiser: section({
@@ -83,8 +92,13 @@ export const FITTER_KEYS: ConfigKeys<Raw, FitterConfig> = {
   exclusive: [LENGTH],
   together: (_: Given): Problem[] => [],
   located: (raw, folderOf) => {
-    const { keep } = raw.data;
-    const data = keep === undefined ? raw.data : { ...raw.data, keep: path.resolve(folderOf('data', 'keep'), keep) };
+    const { keep, lp } = raw.data;
+    const at = (file: string, ...keys: string[]) => path.resolve(folderOf('data', ...keys), file);
+    const data = {
+      ...raw.data,
+      ...(keep === undefined ? {} : { keep: at(keep, 'keep') }),
+      ...(lp ? { lp: { ...lp, folder: at(lp.folder, 'lp', 'folder'), model: at(lp.model, 'lp', 'model') } } : {}),
+    };
     return { ...raw, run: path.resolve(folderOf('run'), raw.run), data };
   },
   files: () => [],
@@ -127,6 +141,7 @@ data:
   seed: 1
   maxYaw: 90                        # degrees to either side
   occluders: 0.35                   # share of the photos with something before the face
+  # lp: { folder: 300W-LP, model: bfm_3ddfa.safetensors, profiles: 0 }    # annotated photos instead; profiled copies of each
   # keep: photos                    # folder that photos are kept in once drawn (12 to 45 kB each); rescunet data synth-faces fills it
 
 batch: 64

@@ -1,4 +1,4 @@
-// Training a cascade as a job: photos of drawn people, one stage after the other, scored by landmark error on other people. Contract: the
+// Training a cascade as a job: photos of drawn people or annotated ones, one stage after the other, scored by landmark error on other people. Contract: the
 // data of step k, the stage it trains and where its faces start depend on the configuration and the stages before alone.
 import path from 'node:path';
 import type { HostArray } from '../../formats/host-array.js';
@@ -10,9 +10,12 @@ import { tensor } from '../../tensor/create.js';
 import { manualSeed } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { keptFaces } from '../dataset/face-store.js';
+import { BLOCKS_AT_HAND, type FaceCrop, type FaceSource } from '../dataset/faces.js';
+import { lpFaces } from '../dataset/lp-faces.js';
 import { epochOrder } from '../dataset/order.js';
 import { Recent, seedOf } from '../dataset/recent.js';
-import { PEOPLE_AT_HAND, type SynthFace, type SynthFaces, synthFaces } from '../dataset/synth-faces.js';
+import { synthFaces } from '../dataset/synth-faces.js';
+import { loadFaceModel } from '../face_model.js';
 import { byYaw, normalizedMeanError } from '../fit-error.js';
 import { createFitter, type Fitter, fitCrops, saveFitter } from '../fitters.js';
 import type { Pixels } from '../image.js';
@@ -26,7 +29,7 @@ export const FITTER: TrainTask<FitterConfig> = {
   score: { name: 'validation/nme', unit: ' %', better: 'lower' },
   title: ({ cascade, loss }) =>
     `${cascade.network}, ${cascade.stages} ${cascade.stages === 1 ? 'stage' : 'stages'}, width ${cascade.width}, ${loss.cost}`,
-  open: async (config, from) => new FitterJob(config, from),
+  open: async (config, from) => new FitterJob(config, from, await openFaces(config)),
 };
 
 /** Photos whose parameters the statistics are made from. */
@@ -59,45 +62,61 @@ export function fitterRate(config: Pick<FitterConfig, 'cascade' | 'loss' | 'opti
   return lr;
 }
 
+/** Photos to learn from; others that starts are regenerated from, and others again that scores are of. */
+interface Faces {
+  training: FaceSource;
+  regeneration: FaceSource;
+  validation: FaceSource;
+}
+
+async function openFaces({ data, cascade }: FitterConfig): Promise<Faces> {
+  const { people, firstPerson, held, views, seed, maxYaw, occluders, keep, lp } = data;
+  const { side } = cascade;
+  if (lp) {
+    const model = loadFaceModel(lp.model);
+    const of = (fold: 'train' | 'regeneration' | 'validation') =>
+      lpFaces(lp.folder, { model, side, seed, profiles: lp.profiles, maxYaw, fold });
+    return { training: await of('train'), regeneration: await of('regeneration'), validation: await of('validation') };
+  }
+  const drawn = (count: number, first: number) => {
+    const faces = synthFaces({ people: count, firstPerson: first, views, side, seed, maxYaw, occluders });
+    return keep ? keptFaces(faces, keep) : faces;
+  };
+  const others = firstPerson + people;
+  return {
+    training: drawn(people, firstPerson),
+    regeneration: drawn(held, others),
+    validation: drawn(held, others + held),
+  };
+}
+
 class FitterJob implements TrainJob<FitterBatch> {
   readonly stepsPerEpoch: number;
   readonly problems: readonly string[] = [];
   readonly validates = true;
-  private readonly photos: SynthFaces;
-  /** Faces that starts are regenerated from, and others that scores are of. */
-  private readonly folds: { regeneration: SynthFaces; validation: SynthFaces };
   private readonly fitter: Fitter;
   private readonly trained: FitterStep;
   private at: number;
   /** The validation photos, looked at again and again. */
-  private readonly shown: Recent<SynthFace>;
+  private readonly shown: Recent<FaceCrop | Promise<FaceCrop>>;
   private order: { epoch: number; indices: Int32Array } | undefined;
   private regenerator: { stage: number; starts: StartRegenerator } | undefined;
 
   constructor(
     private readonly config: FitterConfig,
     from: number,
+    private readonly faces: Faces,
   ) {
-    const { data, cascade, loss, optimiser, batch, seed } = config;
-    const { people, firstPerson, held, views, maxYaw, occluders } = data;
-    const { side } = cascade;
-    const drawn = (count: number, first: number) => {
-      const faces = synthFaces({ people: count, firstPerson: first, views, side, seed: data.seed, maxYaw, occluders });
-      return data.keep ? keptFaces(faces, data.keep) : faces;
-    };
-    this.photos = drawn(people, firstPerson);
-    this.folds = {
-      regeneration: drawn(held, firstPerson + people),
-      validation: drawn(held, firstPerson + people + held),
-    };
-    this.stepsPerEpoch = Math.max(1, Math.floor(this.photos.length / batch));
+    const { cascade, loss, optimiser, batch, seed } = config;
+    const photos = faces.training;
+    this.stepsPerEpoch = Math.max(1, Math.floor(photos.length / batch));
     this.at = from;
     this.shown = new Recent(config.validate.photos);
     manualSeed(seed);
-    const { model } = this.photos;
-    const count = Math.min(SAMPLED, this.photos.length);
+    const { model } = photos;
+    const count = Math.min(SAMPLED, photos.length);
     const truths = Array.from({ length: count }, (_, i) => [
-      ...this.photos.truth(Math.floor((i * this.photos.length) / count)).truth,
+      ...photos.truth(Math.floor((i * photos.length) / count)).truth,
     ]);
     const statistics = parameterStatistics(truths.flat(), truths[0].length);
     this.fitter = createFitter(cascade, model, statistics);
@@ -121,19 +140,20 @@ class FitterJob implements TrainJob<FitterBatch> {
     const { stage, cost } = planOf(this.config, step);
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (this.order?.epoch !== epoch) {
-      const mixing = { length: this.photos.length, block: this.config.data.views, window: PEOPLE_AT_HAND };
+      const { length, block } = this.faces.training;
+      const mixing = { length, block, window: BLOCKS_AT_HAND };
       this.order = { epoch, indices: epochOrder(mixing, seed, epoch) };
     }
     const { indices } = this.order;
     const first = (step % this.stepsPerEpoch) * batch;
     const starts = await this.startsOf(stage);
     const random = new Random(seedOf(seed, step, 0x57a7));
-    const { side } = this.photos;
+    const { side } = this.faces.training;
     const d = this.fitter.start.length;
     const crops = new Uint8Array(batch * side * side * 3);
     const [start, truth] = [new Float64Array(batch * d), new Float64Array(batch * d)];
     for (let i = 0; i < batch; i++) {
-      const face = this.photos.face(indices[(first + i) % indices.length]);
+      const face = await this.faces.training.face(indices[(first + i) % indices.length]);
       crops.set(face.crop, i * side * side * 3);
       truth.set(face.truth, i * d);
       start.set(starts ? starts.start(face.truth, random) : this.fitter.start, i * d);
@@ -160,8 +180,8 @@ class FitterJob implements TrainJob<FitterBatch> {
   /** NME in per cent of the stages trained so far, by yaw. */
   async validate(): Promise<Scalars> {
     const { stage } = planOf(this.config, Math.max(0, this.at - 1));
-    const faces = await this.fitted(this.folds.validation, this.config.validate.photos, stage + 1);
-    const { model, counts } = this.photos;
+    const faces = await this.fitted(this.faces.validation, this.config.validate.photos, stage + 1);
+    const { model, counts } = this.faces.training;
     const landmarks = (p: ArrayLike<number>) => {
       const { pose, alpha, beta } = splitParameters(p, counts);
       return applyPose(model.verticesAt(model.landmarks, alpha, beta), pose);
@@ -181,13 +201,14 @@ class FitterJob implements TrainJob<FitterBatch> {
 
   saveNetwork(file: string, step: number): void {
     const { stage } = planOf(this.config, Math.max(0, step - 1));
-    const { keep: _, ...trainedOn } = this.config.data;
+    const { keep: _, lp, ...drawn } = this.config.data;
+    const trainedOn = lp ? { lp: { photos: this.faces.training.length, profiles: lp.profiles } } : drawn;
     const about = { trainedOn: JSON.stringify(trainedOn), loss: this.config.loss.cost, step: String(step) };
-    saveFitter(path.resolve(file), this.fitter, this.photos.model, { stages: stage + 1, about });
+    saveFitter(path.resolve(file), this.fitter, this.faces.training.model, { stages: stage + 1, about });
   }
 
   record({ crops, start, truth }: FitterBatch): Record<string, HostArray> {
-    const { side } = this.photos;
+    const { side } = this.faces.training;
     const d = this.fitter.start.length;
     const n = start.length / d;
     const vectors = (data: Float64Array): HostArray => ({
@@ -211,26 +232,27 @@ class FitterJob implements TrainJob<FitterBatch> {
   private async startsOf(stage: number): Promise<StartRegenerator | undefined> {
     if (stage === 0) return undefined;
     if (this.regenerator?.stage !== stage) {
-      const faces = await this.fitted(this.folds.regeneration, this.config.cascade.regeneration, stage);
-      const { model, counts } = this.photos;
+      const faces = await this.fitted(this.faces.regeneration, this.config.cascade.regeneration, stage);
+      const { model, counts } = this.faces.training;
       this.regenerator = { stage, starts: new StartRegenerator(model, counts, faces) };
     }
     return this.regenerator.starts;
   }
 
   /** `count` photos, spread over the people, as the first `stages` stages fit them. */
-  private async fitted(photos: SynthFaces, count: number, stages: number): Promise<(FittedFace & { yaw: number })[]> {
+  private async fitted(photos: FaceSource, count: number, stages: number): Promise<(FittedFace & { yaw: number })[]> {
     const { side } = photos;
     const total = Math.min(count, photos.length);
     const d = this.fitter.start.length;
     this.fitter.cascade.eval();
     const out: (FittedFace & { yaw: number })[] = [];
-    const kept = photos === this.folds.validation ? this.shown : undefined;
+    const kept = photos === this.faces.validation ? this.shown : undefined;
     for (let from = 0; from < total; from += this.config.batch) {
-      const faces = Array.from({ length: Math.min(this.config.batch, total - from) }, (_, i) => {
+      const asked = Array.from({ length: Math.min(this.config.batch, total - from) }, (_, i) => {
         const index = Math.floor(((from + i) * photos.length) / total);
         return kept ? kept.get(`${index}`, () => photos.face(index)) : photos.face(index);
       });
+      const faces = await Promise.all(asked);
       const crops = new Uint8Array(faces.length * side * side * 3);
       for (const [i, { crop }] of faces.entries()) crops.set(crop, i * side * side * 3);
       const input = tensor(crops, { shape: [faces.length, side, side, 3], dtype: 'u8' });
