@@ -200,6 +200,7 @@ function addPose(evaluation: Command, run: Run): void {
       .choices(['uv', 'frontal'])
       .default('uv'),
   );
+  command.option('--composite', "measure generators with the photo's pixels kept, too");
   addSampleOptions(command);
   addReportOptions(command)
     .addHelpText(

@@ -15,7 +15,7 @@ import type { Reporter } from './reporter.js';
 import { checkOptions, describe, loadMethods, openPairs } from './run-eval-uv.js';
 
 export async function runEvalPose(options: EvalPoseOptions, reporter: Reporter): Promise<number> {
-  const { out, recogniser: file = '', crop, seed, samples, batch } = options;
+  const { out, recogniser: file = '', crop, composite, seed, samples, batch } = options;
   checkOptions(options);
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(`--recogniser ${file}: there is no such file; give the weights of a recogniser`);
@@ -30,7 +30,16 @@ export async function runEvalPose(options: EvalPoseOptions, reporter: Reporter):
   try {
     const model = loadFaceModel(options.model);
     const onPair = (done: number) => progress.reach(done, methods.map(({ name }) => name).join(', '));
-    const results = await evaluatePoses(methods, source, { recogniser, model, crop, seed, indices, batch, onPair });
+    const results = await evaluatePoses(methods, source, {
+      recogniser,
+      model,
+      crop,
+      composite,
+      seed,
+      indices,
+      batch,
+      onPair,
+    });
     progress.stop();
     const record = {
       format: 'rescunet-evaluation',

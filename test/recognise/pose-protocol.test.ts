@@ -55,6 +55,21 @@ const method = (name: string, right: boolean): Completer => ({
 /** The mean colour of a crop, about grey. */
 const recogniser = flipSummed('colour', 3, (x) => reshape(globalAvgPool2d(x), [x.shape[0], 3]));
 
+test('the photo kept: a row of its own, which here has the photo alone', async () => {
+  const redrawing = { ...method('network', true), redraws: true };
+  const results = await evaluatePoses([redrawing, method('photo', false)], source, {
+    recogniser,
+    model,
+    composite: true,
+  });
+  expect(results.map(({ method: name }) => name)).toEqual(['network', 'network + photo', 'photo']);
+  expect(results[1].about).toEqual({ of: 'network', variant: "the photo's pixels kept" });
+  // Every pixel was seen: what is kept is the photo.
+  const means = (k: number) => results[k].bins.map((bin) => bin?.accuracy);
+  expect(means(1)).toEqual(means(2));
+  expect(means(0)).not.toEqual(means(2));
+});
+
 test.each(['uv', 'frontal'] as const)('%s crops: bins, methods on the same pairs, tables', async (crop) => {
   const results = await evaluatePoses([method('right', true), method('wrong', false)], source, {
     recogniser,

@@ -79,6 +79,9 @@ export function mirrorCompleter(name = 'mirror'): Completer {
   };
 }
 
+/** What a row of such maps says it is. */
+export const PHOTO_KEPT = "the photo's pixels kept";
+
 /** A completed map with the photo's pixels where it saw them, one Poisson solve over the seam: `complete`'s `composite`. */
 export function composited(pair: Incomplete, map: Uint8Array, { size, footprint }: Frame): Uint8Array {
   return tidy(() => {

@@ -2,7 +2,7 @@
 import { ShapeError } from '../../tensor/shape.js';
 import type { Pair, PairMeta, PairSource } from '../dataset/pairs.js';
 import { sampleByYaw } from './bins.js';
-import { type Completer, composited } from './completer.js';
+import { type Completer, composited, PHOTO_KEPT } from './completer.js';
 import { type Cell, type PairScores, scoreMap, tabulate } from './scores.js';
 
 export interface EvaluateUvOptions {
@@ -91,7 +91,7 @@ export async function evaluateUv(
       }
       if (composite && method.redraws) {
         const kept = maps.map((map, i) => composited(group[i], map, source));
-        score(`${method.name} + photo`, { of: method.name, variant: "the photo's pixels kept" }, kept);
+        score(`${method.name} + photo`, { of: method.name, variant: PHOTO_KEPT }, kept);
       }
     }
     pairs.push(...scored);

@@ -5,9 +5,9 @@ import '../../tensor/methods.js';
 import { tensor } from '../../tensor/create.js';
 import { tidy } from '../../tensor/scope.js';
 import { ShapeError } from '../../tensor/shape.js';
-import type { PairSource } from '../dataset/pairs.js';
+import type { Pair, PairSource } from '../dataset/pairs.js';
 import { nominalYaw } from '../evaluate/bins.js';
-import type { Completer } from '../evaluate/completer.js';
+import { type Completer, composited, PHOTO_KEPT } from '../evaluate/completer.js';
 import { metaOf } from '../evaluate/uv.js';
 import type { Pixels } from '../image.js';
 import { faceMesh } from '../synthesise.js';
@@ -28,6 +28,8 @@ export interface PoseProtocolOptions {
    * from the front, since a pair does not tell its person's shape.
    */
   crop?: 'uv' | 'frontal';
+  /** Measure networks with the photo's own pixels kept, too: a row `NAME + photo`. */
+  composite?: boolean;
   /** What the negatives are drawn from. */
   seed?: number;
   /** Numbers of the pairs that are measured; all without it. Of each person the first pair gives the true map. */
@@ -54,7 +56,7 @@ export async function evaluatePoses(
   source: PairSource,
   options: PoseProtocolOptions,
 ): Promise<PoseProtocolResult[]> {
-  const { recogniser, seed = 1, batch = 8, onPair } = options;
+  const { recogniser, composite = false, seed = 1, batch = 8, onPair } = options;
   const all = options.indices ?? Array.from({ length: source.length }, (_, i) => i);
   const metas = Array.from({ length: source.length }, (_, i) => metaOf(source, i));
   const chosen = all.filter((i) => POSE_BINS.includes(nominalYaw(metas[i].yaw)));
@@ -67,28 +69,38 @@ export async function evaluatePoses(
     const [embedding] = await embedCrops(recogniser, [draw(source.pair(first).complete)]);
     gallery.set(person, embedding);
   }
-  const found = methods.map((): BinnedPair[] => []);
+  const found = new Map<string, { about: Completer['about']; pairs: BinnedPair[] }>();
+  /** The maps of some pairs against the true ones of all people. */
+  const compare = async (name: string, about: Completer['about'], pairs: readonly Pair[], maps: Uint8Array[]) => {
+    const row = found.get(name) ?? { about, pairs: [] };
+    found.set(name, row);
+    const embeddings = await embedCrops(recogniser, maps.map(draw));
+    for (const [i, { meta }] of pairs.entries()) {
+      const bin = POSE_BINS.indexOf(nominalYaw(meta.yaw));
+      for (const [person, truth] of gallery) {
+        const distance = embeddingDistance(embeddings[i], truth);
+        row.pairs.push({ distance, same: person === meta.subject, bin });
+      }
+    }
+  };
   for (let at = 0; at < chosen.length; at += batch) {
     const part = chosen.slice(at, at + batch);
     const pairs = part.map((i) => source.pair(i));
-    for (const [m, method] of methods.entries()) {
+    for (const method of methods) {
       const maps = (await method.complete(pairs, source)).map(({ map }) => map);
-      const embeddings = await embedCrops(recogniser, maps.map(draw));
-      for (const [i, { meta }] of pairs.entries()) {
-        const bin = POSE_BINS.indexOf(nominalYaw(meta.yaw));
-        for (const [person, truth] of gallery) {
-          const distance = embeddingDistance(embeddings[i], truth);
-          found[m].push({ distance, same: person === meta.subject, bin });
-        }
+      await compare(method.name, method.about, pairs, maps);
+      if (composite && method.redraws) {
+        const kept = maps.map((map, i) => composited(pairs[i], map, source));
+        await compare(`${method.name} + photo`, { of: method.name, variant: PHOTO_KEPT }, pairs, kept);
       }
     }
     onPair?.(Math.min(chosen.length, at + batch), chosen.length);
     await new Promise(setImmediate); // lets a progress bar draw
   }
-  return methods.map(({ name, about }, m) => ({
-    method: name,
+  return [...found].map(([method, { about, pairs }]) => ({
+    method,
     about,
-    bins: verifyBins(found[m], POSE_BINS.length, { seed }),
+    bins: verifyBins(pairs, POSE_BINS.length, { seed }),
   }));
 }
 
