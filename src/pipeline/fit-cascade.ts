@@ -3,9 +3,9 @@ import { splitParameters } from '../models/face-parameters.js';
 import type { Roi } from '../models/parameters62.js';
 import { affineFromPose } from '../models/pose.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { Box, FaceAnswer, Regression } from './fit.js';
 import { FACE_SHARE, type Fitter, fitCrops } from './fitters.js';
 import { cropRoi, type Pixels, resizeBilinear, roundRoi } from './image.js';
+import type { Box, FaceAnswer, Regression } from './regression.js';
 
 /** Side of the square around a face's landmarks, in sides of the box around them. */
 const AROUND = 2 / (FACE_SHARE[0] + FACE_SHARE[1]);

@@ -2,19 +2,18 @@
 // Contract: a Fit speaks of the photo's pixels (x right, y down, pixel centres at integers, z larger nearer); its `vertices` are
 // `camera` applied to the model's shape, nothing else.
 import { FitError, fitLandmarks } from '../models/fitter.js';
-import { FaceModelError, type MorphableModel } from '../models/morphable.js';
-import { CROP_SIDE, imageCamera62, type Roi, splitParameters62, unwhiten } from '../models/parameters62.js';
+import type { MorphableModel } from '../models/morphable.js';
+import type { Roi } from '../models/parameters62.js';
 import { affineFromPose, applyAffine, eulerFromQuaternion, poseFromAffine } from '../models/pose.js';
 import { tensor } from '../tensor/create.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { FaceDetector } from './detect.js';
 import { cascadeRegression } from './fit-cascade.js';
 import type { Fitter } from './fitters.js';
-import { cropRoi, type Pixels, resizeBilinear, toPixels, toTensor } from './image.js';
+import { type Pixels, toPixels, toTensor } from './image.js';
+import { type Box, boxOf, checkBox, type FaceAnswer, type Regression } from './regression.js';
+import { type Regressor, regression62 } from './regression62.js';
 import { turnFitBack, turnPixels } from './turn.js';
-
-/** Left, top, right, bottom in pixels. */
-export type Box = readonly [number, number, number, number];
 
 export interface Fit {
   method: 'regressor' | 'landmarks';
@@ -46,33 +45,6 @@ export interface Fit {
   rmse: number | undefined;
   /** Quarter turns clockwise that the photo was given before a face was found in it; `roi` and `parameters` speak of that. */
   turned?: number;
-}
-
-/** What turns crops u8 [n, 120, 120, 3] (RGB) into whitened parameters [n, 62]; MobileNetV1 is one. */
-export interface Regressor {
-  predict(crops: Tensor): Promise<Float32Array>;
-}
-
-/** What a network says of a face. */
-export interface FaceAnswer {
-  parameters: Float64Array;
-  alpha: Float64Array;
-  beta: Float64Array;
-  /** Row-major 3x4 from model space to the photo, both y up: the photo's y is its negative. */
-  upright: Float64Array;
-}
-
-/** How a network fits photos: what it wants to see of them, and what it makes of that. */
-export interface Regression {
-  /** Side of its crops in pixels. */
-  readonly side: number;
-  /** Its square of a detector's box, and of the box around landmarks. */
-  roiOfBox(box: Box): Roi;
-  roiOfExtent(box: Box): Roi;
-  /** -> [side, side, 3] */
-  crop(photo: Pixels, roi: Roi): Pixels;
-  /** u8 [n, side, side, 3] RGB and where they were -> n answers. */
-  answer(crops: Tensor, rois: readonly Roi[]): Promise<FaceAnswer[]>;
 }
 
 export interface FitPhotoOptions {
@@ -163,25 +135,6 @@ async function findPlaces(
   return best;
 }
 
-/** The regressor's square of a face box: 3DDFA_V2's rule, 1.58 times its mean side and lowered by 14 %. Throws FitError. */
-export function roiFromBox(box: Box): Roi {
-  const [left, top, right, bottom] = checkBox('box', box);
-  const old = (right - left + bottom - top) / 2;
-  const x = right - (right - left) / 2;
-  const y = bottom - (bottom - top) / 2 + 0.14 * old;
-  const size = Math.floor(1.58 * old);
-  return [x - size / 2, y - size / 2, x - size / 2 + size, y - size / 2 + size];
-}
-
-/** The regressor's square of landmarks [n, 2]: the diagonal of the square box around them. */
-export const roiFromLandmarks = (landmarks: ArrayLike<number>): Roi => roiFromExtent(boxOf(landmarks, 2));
-
-function roiFromExtent([left, top, right, bottom]: Box): Roi {
-  const size = Math.SQRT2 * Math.max(right - left, bottom - top);
-  const [x, y] = [(left + right) / 2, (top + bottom) / 2];
-  return [x - size / 2, y - size / 2, x + size / 2, y + size / 2];
-}
-
 interface Place {
   box?: Box;
   score?: number;
@@ -195,30 +148,11 @@ function placeOf({ box, score, roi, landmarks }: Fit, photo: Pixels, { roiOfExte
   return { box, score, roi: usable || !roi ? around : roi };
 }
 
-/** The square of the photo that the regressor sees: sides rounded, black outside, 8-bit bilinear resizing -> 120x120. */
-export const regressorCrop = (photo: Pixels, roi: Roi): Pixels =>
-  resizeBilinear(cropRoi(photo, roi), CROP_SIDE, CROP_SIDE);
-
 /** The network that the options name. Throws FitError or FaceModelError. */
 function regressionOf({ model, regressor, fitter }: FitPhotoOptions): Regression {
   if (fitter) return cascadeRegression(fitter);
-  if (!regressor) throw new FitError('fitPhoto: wanted a regressor, a fitter or landmarks, got none');
-  checkStatistics(model);
-  return {
-    side: CROP_SIDE,
-    roiOfBox: roiFromBox,
-    roiOfExtent: roiFromExtent,
-    crop: regressorCrop,
-    async answer(crops, rois) {
-      const output = await regressor.predict(crops);
-      return rois.map((roi, i) => answer62(unwhiten(output.slice(62 * i, 62 * i + 62), model), roi));
-    },
-  };
-}
-
-function answer62(parameters: Float64Array, roi: Roi): FaceAnswer {
-  const { alpha, beta } = splitParameters62(parameters);
-  return { parameters, alpha, beta, upright: imageCamera62(parameters, roi, 1) };
+  if (regressor) return regression62(model, regressor);
+  throw new FitError('fitPhoto: wanted a regressor, a fitter or landmarks, got none');
 }
 
 async function regress(
@@ -236,15 +170,6 @@ async function regress(
   const rois = places.map(({ roi }) => roi);
   const answers = await answer(input, rois).finally(() => input.dispose());
   return answers.map((face, i) => fitOf(model, face, places[i]));
-}
-
-/** The fit of 62 parameters (whitening undone) in a roi, as 3DDFA_V2 reads them. */
-export function fitFromParameters(
-  model: MorphableModel,
-  parameters: Float64Array,
-  place: { box?: Box; score?: number; roi: Roi },
-): Fit {
-  return fitOf(model, answer62(parameters, place.roi), place);
 }
 
 function fitOf(
@@ -284,22 +209,6 @@ function startDepthAtZero(points: Float32Array): number {
   return farthest;
 }
 
-/** The box around points in the photo, [n, columns]; x and y count. */
-export function boxOf(points: ArrayLike<number>, columns: 2 | 3): Box {
-  const [xs, ys] = [0, 1].map((c) =>
-    Array.from({ length: points.length / columns }, (_, i) => points[columns * i + c]),
-  );
-  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-}
-
-function checkBox<T extends Box | Roi>(name: string, box: T): T {
-  const [left, top, right, bottom] = box;
-  if (box.length !== 4 || !box.every(Number.isFinite) || !(right - left >= 2 && bottom - top >= 2)) {
-    throw new FitError(`fitPhoto: wanted a ${name} left, top, right, bottom of at least 2 pixels, got ${[...box]}`);
-  }
-  return box;
-}
-
 const overlaps = ([left, top, right, bottom]: Roi, { width, height }: Pixels): boolean =>
   left < width && top < height && right > 0 && bottom > 0;
 
@@ -307,13 +216,6 @@ function checkOverlap(roi: Roi, photo: Pixels): Roi {
   if (overlaps(roi, photo)) return roi;
   const { width, height } = photo;
   throw new FitError(`fitPhoto: the roi ${roi.map(Math.round)} lies outside the photo of ${width}x${height}`);
-}
-
-function checkStatistics(model: MorphableModel): void {
-  const fits = model.parameterMean && model.identityCount >= 40 && model.expressionCount >= 10;
-  if (fits) return;
-  const what = 'has no statistics of the 62 parameters; the regressor needs the face model of 3DDFA, converted';
-  throw new FaceModelError('parameter_mean', `${model.name} ${what}`);
 }
 
 /** What fit.json holds: everything but shape and vertices, as plain numbers. */

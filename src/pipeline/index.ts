@@ -16,6 +16,8 @@ export * from './metrics.js';
 export { type Imported, type ImportOptions, importFaceModel } from './model-import.js';
 export * from './overlay.js';
 export * from './recognise/index.js';
+export type { Box, FaceAnswer, Regression } from './regression.js';
+export { type Regressor, regressorCrop, roiFromBox, roiFromLandmarks } from './regression62.js';
 export * from './render.js';
 export * from './results.js';
 export {

@@ -4,9 +4,10 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
 import { isMatArray, readMat } from '../../formats/mat.js';
-import { boxOf, type Fit, type FitPhotoOptions, fitPhoto, type Passes } from '../fit.js';
+import { type Fit, type FitPhotoOptions, fitPhoto, type Passes } from '../fit.js';
 import { FIT_YAW_BINS, normalizedMeanError } from '../fit-error.js';
 import { readPixels } from '../image.js';
+import { boxOf } from '../regression.js';
 
 /** An annotated photo. */
 export interface FitSample {

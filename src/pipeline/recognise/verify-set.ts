@@ -4,9 +4,11 @@
 import type { MorphableModel } from '../../models/morphable.js';
 import { ShapeError } from '../../tensor/shape.js';
 import type { FaceDetector } from '../detect.js';
-import type { Regressor } from '../fit.js';
-import { type Box, type Fit, fitPhoto } from '../fit.js';
+
+import { type Fit, fitPhoto } from '../fit.js';
 import { crop, type Pixels } from '../image.js';
+import type { Box } from '../regression.js';
+import type { Regressor } from '../regression62.js';
 import { ARCFACE_CROP, alignFace, fivePoints } from './align.js';
 import { embedCrops, type Recogniser } from './embed.js';
 import type { PairSet } from './pair-set.js';
