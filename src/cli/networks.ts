@@ -48,7 +48,9 @@ export function loadFitting(options: PhotoOptions, photos: number, uv: ConvertOp
   if (!box && !places) throw noDetector(options, '--box left,top,right,bottom');
   const { weights, ...networks } = regression;
   const detector = places && detectorOf(options, places);
-  return { ...networks, detector, passes: options.passes, files: { weights, detectorWeights: places } };
+  // One look is what the original program of the regressor does.
+  const passes = options.passes ?? (networks.fitter ? 2 : 1);
+  return { ...networks, detector, passes, files: { weights, detectorWeights: places } };
 }
 
 /**

@@ -75,7 +75,11 @@ export const addFitOptions = (command: Command): Command =>
     .option('--model <file>', 'face model (default: the one that ships with the package)')
     .option('--weights <file>', 'weights of the 62-parameter regressor, e.g. mb05_120x120.pth')
     .option('--box <l,t,r,b>', 'where the face is, in pixels, instead of a detector', box)
-    .option('--passes <n>', 'looks of the regressor; the second is at the square of its own landmarks', whole(1, 2), 2)
+    .option(
+      '--passes <n>',
+      'looks of the network, the second at the square of its own landmarks (default: 2 for a cascade, 1 for the 62-parameter regressor)',
+      whole(1, 2),
+    )
     .option('--landmarks <file>', '68 points (.json, .txt, .pts; or a folder of them) instead of a regressor');
 
 export const addMapOptions = (command: Command): Command =>
