@@ -56,7 +56,7 @@ const SCHEMA = z.strictObject({
     vertices: whole(0, 100_000).default(132),
     scale: choice(['max', 'sum']).default('max'),
     regularisation: atLeast(0).default(0.17),
-    vdcRate: above(0).default(5e-4),
+    vdcRate: above(0).optional(),
   }),
   data: section({
     people: whole(1, 1_000_000).default(1000),
@@ -104,8 +104,16 @@ export const FITTER_KEYS: ConfigKeys<Raw, FitterConfig> = {
   files: () => [],
   finished({ cascade, ...raw }) {
     const { stages, stepsPerStage, network } = cascade;
+    // The published rate is for a gradient as large as VDC's; Adam divides by that size.
+    const vdcRate = raw.loss.vdcRate ?? (raw.optimiser.kind === 'adam' ? 0.1 : 5e-4);
     const length = raw.steps === undefined && raw.epochs === undefined ? { steps: stages * stepsPerStage } : {};
-    return { ...raw, ...length, task: 'fitter', cascade: { ...cascade, side: cascade.side ?? FITTER_SIDE[network] } };
+    return {
+      ...raw,
+      ...length,
+      task: 'fitter',
+      loss: { ...raw.loss, vdcRate },
+      cascade: { ...cascade, side: cascade.side ?? FITTER_SIDE[network] },
+    };
   },
 };
 
@@ -131,7 +139,7 @@ loss:
   vertices: 132                     # besides the 68 landmarks, that errors are measured at
   scale: max                        # weights of wpdc are divided by their largest, or by their sum
   regularisation: 0.17              # of owpdc
-  vdcRate: 5.0e-4                   # rate of +vdc steps, as a share of lr
+  # vdcRate: 5.0e-4                 # rate of +vdc steps, as a share of lr; unless given 5e-4 with sgd, 0.1 with adam
 
 data:
   people: 1000
