@@ -170,8 +170,11 @@ function addFitting(evaluation: Command, run: Run): void {
     .description('Fits against annotated landmarks by yaw: the AFLW2000-3D protocol.')
     .argument('<folder>', 'photos with a .mat beside each, as AFLW2000-3D has them, or with one annotations.json')
     .requiredOption('--out <dir>', 'where results.json and results.md go')
-    .option('--model <file>', 'face model of the regressor, e.g. bfm_3ddfa.safetensors')
-    .option('--weights <file>', 'weights of the 62-parameter regressor, e.g. mb05_120x120.pth');
+    .option('--model <file>', 'its face model, e.g. bfm_3ddfa.safetensors (default: the one that ships)')
+    .option(
+      '--weights <file>',
+      'weights of the 62-parameter regressor (mb05_120x120.pth) or of a cascade (default: the one that ships)',
+    );
   addDetectorOptions(command, { faces: false });
   addReportOptions(command)
     .addHelpText(

@@ -73,7 +73,10 @@ export const addDetectorOptions = (command: Command, { faces = true } = {}): Com
 export const addFitOptions = (command: Command): Command =>
   addDetectorOptions(command)
     .option('--model <file>', 'face model (default: the one that ships with the package)')
-    .option('--weights <file>', 'weights of the 62-parameter regressor, e.g. mb05_120x120.pth')
+    .option(
+      '--weights <file>',
+      'weights of the 62-parameter regressor (mb05_120x120.pth) or of a cascade (default: the one that ships)',
+    )
     .option('--box <l,t,r,b>', 'where the face is, in pixels, instead of a detector', box)
     .option(
       '--passes <n>',

@@ -21,6 +21,7 @@ export interface FitSample {
 
 const POINTS = 68;
 const ANNOTATIONS = 'annotations.json';
+const PHOTO = /\.(jpe?g|png)$/i;
 const DEGREES = 180 / Math.PI;
 
 /**
@@ -63,11 +64,11 @@ interface Listed {
 
 function fromMat(folder: string): Listed[] {
   const names = readdirSync(folder).sort();
+  const photos = new Map(names.filter((name) => PHOTO.test(name)).map((name) => [path.parse(name).name, name]));
   return names
     .filter((name) => name.endsWith('.mat'))
     .map((name) => {
       const stem = name.slice(0, -4);
-      const photo = names.find((other) => /\.(jpe?g|png)$/i.test(other) && path.parse(other).name === stem);
       const annotation = () => {
         const file = path.join(folder, name);
         const { pt3d_68: points, Pose_Para: pose } = readMat(file, { only: ['pt3d_68', 'Pose_Para'] });
@@ -77,7 +78,7 @@ function fromMat(folder: string): Listed[] {
         const axis = (c: number) => points.data.slice(c * n, (c + 1) * n);
         return { points: Array.from({ length: axes }, (_, c) => axis(c)), pose: pose.data };
       };
-      return { name: stem, file: path.join(folder, photo ?? `${stem}.jpg`), annotation };
+      return { name: stem, file: path.join(folder, photos.get(stem) ?? `${stem}.jpg`), annotation };
     });
 }
 
