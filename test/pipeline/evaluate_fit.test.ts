@@ -116,7 +116,11 @@ describe.runIf(photos && weights && model)('the published regressor on published
 });
 
 test('the command says what it lacks', async () => {
-  const { code, stderr } = await rescunet('eval', 'fit', root, '--out', path.join(root, 'x'));
-  expect(code).toBe(2);
-  expect(stderr).toContain('fitting needs --weights');
+  const out = path.join(root, 'x');
+  const bare = await rescunet('eval', 'fit', root, '--out', out);
+  expect(bare.code).toBe(2);
+  expect(bare.stderr).toContain('has neither annotations.json nor photos with a .mat beside them');
+  const imported = await rescunet('eval', 'fit', root, '--out', out, '--model', 'assets/face.safetensors');
+  expect(imported.code).toBe(2);
+  expect(imported.stderr).toContain('fitting needs --weights');
 });
