@@ -12,7 +12,8 @@ void adam(const adam_args& p, Pool& pool) {
   int64_t total = 0;
   for (int64_t k = 0; k < p.sizes.count; k++) total += p.sizes[k];
   pool.split(total, 1 << 16, [&](int64_t begin, int64_t end) {
-    const float b1 = p.beta1, b2 = p.beta2, eps = p.eps, decay = p.weight_decay;
+    // Copies: what a lambda holds by reference could change with every store, and the loop would go by single numbers.
+    const float b1 = p.beta1, b2 = p.beta2, eps = p.eps, decay = p.weight_decay, rate = size1, root = root2;
     for (int64_t k = 0, at = 0; at < end; at += p.sizes[k], k++) {
       float *__restrict w = p.parameter[k], *__restrict m = p.m[k], *__restrict v = p.v[k];
       const float* __restrict g = p.gradient[k];
@@ -21,7 +22,7 @@ void adam(const adam_args& p, Pool& pool) {
         float d = g[i] + decay * w[i];
         m[i] += (1 - b1) * (d - m[i]);
         v[i] = b2 * v[i] + (1 - b2) * d * d;
-        w[i] -= size1 * m[i] / (std::sqrt(v[i]) * root2 + eps);
+        w[i] -= rate * m[i] / (std::sqrt(v[i]) * root + eps);
       }
     }
   });
