@@ -53,6 +53,8 @@ describe('convolutionFlops', () => {
     const winograd = 'winograd x=#1 w=#2 y=#3 n=1 ih=8 iw=8 ic=32 oh=8 ow=8 oc=64 ph=1 pw=1 turned=0';
     expect(convolutionFlops(direct)).toBe((2 * 2 * 4 * 4 * 10 * 9 * 6) / 2);
     expect(convolutionFlops(`add x=#1\n${direct}\n${winograd}`)).toBe(17280 + 2 * 64 * 64 * 9 * 32);
+    const weight = winograd.replace('winograd', 'winograd_weight');
+    expect(convolutionFlops(weight)).toBe(2 * 64 * 64 * 9 * 32);
     expect(convolutionFlops(`${direct}\nconv_other n=1`)).toBeUndefined();
     expect(convolutionFlops('add x=#1 y=#2')).toBeUndefined();
   });

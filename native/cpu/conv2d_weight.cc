@@ -92,33 +92,6 @@ struct WeightProblem {
   }
 };
 
-// Sums over `count` stretches of `length` pixels: a as turned, b at base + offsets[s], `step` floats from pixel to pixel.
-template <int kR> __attribute__((noinline)) void tile_pixels(const float* a, const float* base, const int64_t* offsets, int64_t count, int64_t length,
-                                                             int64_t step, const Target& t) {
-  Vec sums[kR][kVectors] = {};
-  for (int64_t s = 0; s < count; s++) {
-    const float* b = base + offsets[s];
-    for (int64_t x = 0; x < length; x++, a += kRows, b += step) {
-      Vec v[kVectors];
-#pragma GCC unroll 2
-      for (int j = 0; j < kVectors; j++) v[j] = load(b + j * kLanes);
-#pragma GCC unroll 8
-      for (int i = 0; i < kR; i++) {
-        const Vec k = splat(a[i]);
-#pragma GCC unroll 2
-        for (int j = 0; j < kVectors; j++) sums[i][j] += k * v[j];
-      }
-    }
-  }
-  finish<kR>(sums, t);
-}
-
-using TilePixels = void (*)(const float*, const float*, const int64_t*, int64_t, int64_t, int64_t, const Target&);
-template <int... kR> TilePixels tile_of(int64_t rows, std::integer_sequence<int, kR...>) {
-  static constexpr TilePixels tiles[] = {tile_pixels<kR + 1>...};
-  return tiles[rows - 1];
-}
-
 // Channel groups [g0, g1) of dW for columns [j0, j0 + panels * kWidth) of every kernel position, or of one when `step` is given.
 void weight_part(const WeightProblem& q, int64_t block, int64_t j0, int64_t step0, int64_t step1, int64_t g0, int64_t g1) {
   const auto& p = q.p;
@@ -141,7 +114,7 @@ void weight_part(const WeightProblem& q, int64_t block, int64_t j0, int64_t step
       for (int64_t g = g0; g < g1; g++) {
         const int64_t real = std::min<int64_t>(kRows, q.ocg - g * kRows);
         const float* a = q.turned + (g * q.pixels() + row * across + m0) * kRows;
-        const TilePixels tile = tile_of(real, std::make_integer_sequence<int, kRows>());
+        const TilePixels tile = tile_pixels_of(real);
         for (int64_t k = step0; k < step1; k++) {
           const int64_t ky = q.together ? k : k / p.kw, kx = q.together ? 0 : k % p.kw;
           float* out[kRows];

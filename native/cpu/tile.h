@@ -77,13 +77,70 @@ static __attribute__((noinline, unused)) void tile_rows(const float* const* a, i
 
 #undef RESCUNET_STEP
 
-// to [depth][kWidth] from `columns` rows of w, zero beyond. In blocks, since rows a power of two apart share a cache set.
+// The same over pixels: a lies as [pixel][kRows], b at base + offsets[s] for `count` stretches of `length` pixels, `step` floats apart.
+template <int kR> static __attribute__((noinline)) void tile_pixels(const float* a, const float* base, const int64_t* offsets, int64_t count, int64_t length,
+                                                             int64_t step, const Target& t) {
+  Vec sums[kR][kVectors] = {};
+  for (int64_t s = 0; s < count; s++) {
+    const float* b = base + offsets[s];
+    for (int64_t x = 0; x < length; x++, a += kRows, b += step) {
+      Vec v[kVectors];
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; j++) v[j] = load(b + j * kLanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < kR; i++) {
+        const Vec k = splat(a[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kVectors; j++) sums[i][j] += k * v[j];
+      }
+    }
+  }
+  finish<kR>(sums, t);
+}
+
+using TilePixels = void (*)(const float*, const float*, const int64_t*, int64_t, int64_t, int64_t, const Target&);
+template <int... kR> static inline TilePixels tile_pixels_of(int64_t rows, std::integer_sequence<int, kR...>) {
+  static constexpr TilePixels tiles[] = {tile_pixels<kR + 1>...};
+  return tiles[rows - 1];
+}
+// For so many real rows, 1 to kRows.
+static inline TilePixels tile_pixels_of(int64_t rows) { return tile_pixels_of(rows, std::make_integer_sequence<int, kRows>()); }
+
+// Numbers of a where bit kBit of their place is 0, of b kBit before them elsewhere; and the other way round.
+template <int kBit, int... kPlace> static inline void exchange(Vec& a, Vec& b, std::integer_sequence<int, kPlace...>) {
+#ifdef __clang__
+  const Vec low = __builtin_shufflevector(a, b, (kPlace & kBit ? kLanes + kPlace - kBit : kPlace)...);
+  b = __builtin_shufflevector(a, b, (kPlace & kBit ? kLanes + kPlace : kPlace + kBit)...);
+#else
+  typedef int Places __attribute__((vector_size(kLanes * 4)));
+  const Vec low = __builtin_shuffle(a, b, Places{(kPlace & kBit ? kLanes + kPlace - kBit : kPlace)...});
+  b = __builtin_shuffle(a, b, Places{(kPlace & kBit ? kLanes + kPlace : kPlace + kBit)...});
+#endif
+  a = low;
+}
+
+// v[i][j] and v[j][i] change places: bit by bit of their numbers.
+template <int kBit = 1> static inline __attribute__((always_inline)) void transpose(Vec (&v)[kLanes]) {
+  if constexpr (kBit < kLanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; i++)
+      if (!(i & kBit)) exchange<kBit>(v[i], v[i + kBit], std::make_integer_sequence<int, kLanes>());
+    transpose<2 * kBit>(v);
+  }
+}
+
+// to [depth][kWidth] from `columns` rows of w, zero beyond.
 static inline void pack_panel(const float* w, int64_t stride, int64_t columns, int64_t depth, float* to) {
-  constexpr int64_t kBlock = 64;
-  for (int64_t k0 = 0; k0 < depth; k0 += kBlock) {
-    const int64_t k1 = std::min(depth, k0 + kBlock);
-    for (int64_t j = 0; j < kWidth; j++)
-      for (int64_t k = k0; k < k1; k++) to[k * kWidth + j] = j < columns ? w[j * stride + k] : 0.f;
+  for (int64_t j0 = 0; j0 < kWidth; j0 += kLanes) {
+    int64_t k = 0;
+    for (; j0 + kLanes <= columns && k + kLanes <= depth; k += kLanes) {
+      Vec v[kLanes];
+      for (int i = 0; i < kLanes; i++) v[i] = load(w + (j0 + i) * stride + k);
+      transpose(v);
+      for (int i = 0; i < kLanes; i++) store(to + (k + i) * kWidth + j0, v[i]);
+    }
+    for (int64_t j = j0; j < j0 + kLanes; j++)
+      for (int64_t i = k; i < depth; i++) to[i * kWidth + j] = j < columns ? w[j * stride + i] : 0.f;
   }
 }
 

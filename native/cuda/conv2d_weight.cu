@@ -15,4 +15,10 @@ void conv2d_weight(const conv2d_weight_args& p, Queue& queue) {
   }
 }
 
+// As for every 3x3: the cpu transforms these, see winograd.cu.
+void winograd_weight(const winograd_weight_args& p, Queue& queue) {
+  conv2d_weight({.x = p.x, .y = p.y, .w = p.w, .scratch = p.scratch, .n = p.n, .ih = p.ih, .iw = p.iw, .ic = p.ic, .oh = p.oh, .ow = p.ow, .oc = p.oc,
+                 .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = p.ph, .pw = p.pw, .dh = 1, .dw = 1, .groups = 1}, queue);
+}
+
 }  // namespace rescunet::cuda

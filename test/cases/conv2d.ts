@@ -76,7 +76,7 @@ const ended = (
   const winograd = ic >= 32;
   const size = { n, ih, iw, ic, oh, ow, oc, ph: padding, pw: padding };
   const params = winograd ? { ...size, turned: 0 } : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups };
-  const scratch = winograd ? 36 * ic * 128 : kh * kw * 128 * ic;
+  const scratch = winograd ? 36 * 64 * 128 * (33 / 32) : kh * kw * 128 * ic;
   return {
     name,
     inputs: { x, w, bias: [oc], residual: [n, oh, ow, oc] },
@@ -121,6 +121,15 @@ const cases: Case = {
       });
       end(y, residual, { activation, slope });
     },
+    winograd_weight({ x, y, w }, { n, ih, iw, ic, oh, ow, oc, ph, pw }) {
+      start(w, oc * 9 * ic, undefined, 1);
+      products(
+        { n, ih, iw, ic, oh, ow, oc, kh: 3, kw: 3, sh: 1, sw: 1, ph, pw, dh: 1, dw: 1, groups: 1 },
+        (i, j, k) => {
+          w[j] += x[i] * y[k];
+        },
+      );
+    },
   },
   samples: [
     conv('3x3', [2, 5, 6, 3], [4, 3, 3, 3], { padding: 1, bias: true }),
@@ -163,6 +172,11 @@ const cases: Case = {
     },
     {
       ...conv('Winograd, many channels', [1, 32, 32, 72], [33, 3, 3, 72], { padding: 1 }),
+      tolerance: 1e-5,
+      differences: false,
+    },
+    {
+      ...conv('Winograd, as few tiles as it takes', [1, 13, 16, 64], [36, 3, 3, 64], { padding: 1 }),
       tolerance: 1e-5,
       differences: false,
     },

@@ -84,9 +84,12 @@ export function directly<T>(fn: () => T): T {
   }
 }
 
+/** Tiles of 4x4 outputs. */
+const tilesOf = (g: Geometry): number => g.n * Math.ceil(g.oh / 4) * Math.ceil(g.ow / 4);
+
 /**
- * Whether Winograd's form pays: 3x3 of stride 1, enough channels for its transforms to be cheap beside the products, and
- * enough pixels for the transformed weights, four times the size of the weights, to be used often.
+ * Whether Winograd's form pays, in all three passes: 3x3 of stride 1, enough channels for its transforms to be cheap beside the products, and
+ * enough tiles for the transformed weights, four times the size of the weights, to be worth their bytes.
  */
 const suitsWinograd = (g: Geometry): boolean =>
   keptDirect === 0 &&
@@ -96,7 +99,10 @@ const suitsWinograd = (g: Geometry): boolean =>
   g.ph <= 2 &&
   g.pw <= 2 &&
   Math.min(g.ic, g.oc) >= 32 &&
-  g.n * g.oh * g.ow >= 1024;
+  tilesOf(g) >= 16;
+
+/** Up to so many the kernel transforms weights as it uses them, and keeps none (as in winograd.cc). */
+const FEW_TILES = 24;
 
 /** The convolution (or, turned, the input gradient of one) by F(4x4, 3x3). */
 function winograd(
@@ -109,7 +115,9 @@ function winograd(
 ): Tensor {
   const [n, ih, iw, ic] = x.shape;
   const [, oh, ow, oc] = shape;
-  const outputs = [{ shape }, { shape: [36 * ic * roundUp(oc, 64)] }];
+  const tiles = n * Math.ceil(oh / 4) * Math.ceil(ow / 4);
+  const kept = tiles > FEW_TILES ? (36 * roundUp(ic, 64) * roundUp(oc, 64) * 33) / 32 : 1;
+  const outputs = [{ shape }, { shape: [kept] }];
   const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, turned: Number(turned), ...PLAIN };
   const [y, scratch] = record('winograd', { inputs: [x, w, bias, undefined], outputs, params });
   scratch.dispose();
@@ -154,8 +162,18 @@ function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Te
 }
 
 function weight(op: string, g: Geometry, x: Tensor, y: Tensor): Tensor {
-  const outputs = [{ shape: wShape(g) }, { shape: weightScratch(g) }];
-  const [w, scratch] = record('conv2d_weight', { inputs: [x, y], outputs, params: { ...g } });
+  const { n, ih, iw, ic, oh, ow, oc, ph, pw } = g;
+  const [w, scratch] = suitsWinograd(g)
+    ? record('winograd_weight', {
+        inputs: [x, y],
+        outputs: [{ shape: wShape(g) }, { shape: [36 * roundUp(tilesOf(g), Math.min(64, tilesOf(g))) * (oc + 7)] }],
+        params: { n, ih, iw, ic, oh, ow, oc, ph, pw },
+      })
+    : record('conv2d_weight', {
+        inputs: [x, y],
+        outputs: [{ shape: wShape(g) }, { shape: weightScratch(g) }],
+        params: { ...g },
+      });
   scratch.dispose();
   return derive(op, w, [x, y], [(dw) => input(op, g, y, dw), (dw) => forward(op, g, x, dw)]);
 }

@@ -1,0 +1,119 @@
+// Weight gradient of a 3x3 convolution of stride 1 by the adjoint of F(4x4, 3x3): dW = G^T [sum over tiles of (A dY A^T) x (B^T X B)] G, 36
+// sums over tiles of 4x4 pixels instead of nine over pixels, a quarter of the products. dY is transformed once; a chunk owns a panel of
+// input channels and some groups of output channels of dW, transforms its X as it goes and adds the tiles in order, so that the result
+// does not depend on the threads.
+#include "winograd.h"
+
+namespace rescunet::cpu::RESCUNET_ISA {
+
+using namespace winograd_form;
+
+namespace {
+
+constexpr int64_t kTiles = 64, kGroups = 12, kChunks = 8;  // a chunk's input and sums then stay in L2
+constexpr int64_t kInputPlane = kTiles * kWidth + 16;       // not a power of two, as in winograd.cc
+constexpr int64_t kSlab = 3 * kLanes;                       // channels of dY at a time: whole vectors and whole groups
+
+static_assert(kSlab % kRows == 0);
+
+struct Block {
+  alignas(64) float input[kPlanes * kInputPlane];                 // [plane][tile][kWidth]
+  alignas(64) float sums[kGroups * kPlanes * kRows * kWidth];  // [group][plane][kRows][kWidth]
+};
+
+struct Problem {
+  const winograd_weight_args& p;
+  Tiling tiling;
+  int64_t tiles, together, groups;  // of kRows channels
+
+  explicit Problem(const winograd_weight_args& a)
+      : p(a), tiling{a.x, a.n, a.ih, a.iw, a.ic, a.oh, a.ow, a.ph, a.pw}, tiles(tiling.tiles()), together(std::min(tiles, kTiles)), groups((a.oc + kRows - 1) / kRows) {}
+
+  // Of dY: [block of tiles][plane][group][tile][kRows], in the order of reading.
+  float* turned(int64_t tile, int64_t plane, int64_t group) const {
+    return p.scratch + (((tile / together * kPlanes + plane) * groups + group) * together + tile % together) * kRows;
+  }
+};
+
+// A dY A^T of a tile's 4x4 pixels, zero outside the image, to groups of kRows channels.
+void transform_dy(const Problem& q, int64_t index) {
+  const auto& p = q.p;
+  const Tiling::Tile tile = q.tiling.tile(index);
+  const float* from = p.y + (tile.image * p.oh + tile.y) * p.ow * p.oc + tile.x * p.oc;
+  for (int64_t o0 = 0; o0 < q.groups * kRows; o0 += kSlab) {
+    alignas(64) float slab[kPlanes][kSlab];
+    for (int64_t o = 0; o < kSlab; o += kLanes) {
+      Vec y[16], half[24], m[36];
+      for (int64_t r = 0; r < 4; r++)
+        for (int64_t u = 0; u < 4; u++) {
+          Vec& v = y[4 * r + u];
+          if (tile.y + r < p.oh && tile.x + u < p.ow) read(from + (r * p.ow + u) * p.oc + o0 + o, p.oc - o0 - o, v);
+          else v = Vec{};
+        }
+      for (int u = 0; u < 4; u++) output_adjoint(y + u, 4, half + u, 4);            // [6][4]
+      for (int r = 0; r < 6; r++) output_adjoint(half + 4 * r, 1, m + 6 * r, 1);  // [6][6]
+      for (int k = 0; k < kPlanes; k++) store(slab[k] + o, m[k]);
+    }
+    const int64_t groups = std::min(kSlab / kRows, q.groups - o0 / kRows);
+    for (int64_t k = 0; k < kPlanes; k++)
+      for (int64_t g = 0; g < groups; g++) std::memcpy(q.turned(index, k, o0 / kRows + g), slab[k] + g * kRows, kRows * sizeof(float));
+  }
+}
+
+// Sums of groups [g0, g1) over all tiles.
+void multiply(const Problem& q, Block& block, int64_t c0, int64_t g0, int64_t g1) {
+  const int64_t none = 0;
+  for (int64_t tile0 = 0; tile0 < q.tiles; tile0 += kTiles) {
+    const int64_t count = std::min(kTiles, q.tiles - tile0);
+    for (int64_t t = 0; t < count; t++)
+      for (int v = 0; v < kVectors; v++) {
+        const int64_t c = c0 + v * kLanes;
+        q.tiling.transform<Vec>(q.tiling.tile(tile0 + t), c, q.p.ic - c, block.input + t * kWidth + v * kLanes, kInputPlane);
+      }
+    for (int64_t k = 0; k < kPlanes; k++)
+      for (int64_t g = g0; g < g1; g++) {
+        float* out[kRows];
+        for (int i = 0; i < kRows; i++) out[i] = block.sums + (((g - g0) * kPlanes + k) * kRows + i) * kWidth;
+        tile_pixels<kRows>(q.turned(tile0, k, g), block.input + k * kInputPlane, &none, 1, count, kWidth, {out, kWidth, tile0 == 0, nullptr});
+      }
+  }
+}
+
+// G^T M G to dW [oc, 3, 3, ic].
+void write_weights(const Problem& q, const Block& block, int64_t c0, int64_t g0, int64_t g1) {
+  const auto& p = q.p;
+  for (int64_t o = g0 * kRows; o < std::min(g1 * kRows, p.oc); o++)
+    for (int v = 0; v < kVectors; v++) {
+      const int64_t c = c0 + v * kLanes, columns = std::min<int64_t>(kLanes, p.ic - c);
+      const float* sums = block.sums + ((o / kRows - g0) * kPlanes * kRows + o % kRows) * kWidth + v * kLanes;
+      Vec m[36], half[18], w[9];
+      for (int k = 0; k < kPlanes; k++) m[k] = load(sums + k * kRows * kWidth);
+      for (int x = 0; x < 6; x++) weight_adjoint(m + x, 6, half + x, 6);        // [3][6]
+      for (int y = 0; y < 3; y++) weight_adjoint(half + 6 * y, 1, w + 3 * y, 1);  // [3][3]
+      for (int64_t t = 0; t < 9; t++) {
+        float* to = p.w + (o * 9 + t) * p.ic + c;
+        if (columns >= kLanes) store(to, w[t]);
+        else for (int64_t j = 0; j < columns; j++) to[j] = w[t][j];
+      }
+    }
+}
+
+}  // namespace
+
+void winograd_weight(const winograd_weight_args& p, Pool& pool) {
+  const Problem q(p);
+  pool.split(q.tiles, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) transform_dy(q, t);
+  });
+  const int64_t panels = panels_of(p.ic), least = (q.groups + kGroups - 1) / kGroups;
+  const int64_t by_group = std::max(least, std::min(q.groups, kChunks / panels));
+  pool.run(panels * by_group, [&](int64_t chunk) {
+    static thread_local Block block;
+    const int64_t c0 = chunk % panels * kWidth, part = chunk / panels;  // neighbours share their part of dY
+    const int64_t g0 = part * q.groups / by_group, g1 = (part + 1) * q.groups / by_group;
+    multiply(q, block, c0, g0, g1);
+    write_weights(q, block, c0, g0, g1);
+  });
+}
+
+}  // namespace rescunet::cpu::RESCUNET_ISA
