@@ -55,8 +55,9 @@ void transform_dy(const Problem& q, int64_t index) {
       for (int k = 0; k < kPlanes; k++) store(slab[k] + o, m[k]);
     }
     const int64_t groups = std::min(kSlab / kRows, q.groups - o0 / kRows);
-    for (int64_t k = 0; k < kPlanes; k++)
-      for (int64_t g = 0; g < groups; g++) std::memcpy(q.turned(index, k, o0 / kRows + g), slab[k] + g * kRows, kRows * sizeof(float));
+    float* to = q.turned(index, 0, o0 / kRows);
+    for (int64_t k = 0; k < kPlanes; k++, to += q.groups * q.together * kRows)
+      for (int64_t g = 0; g < groups; g++) std::memcpy(to + g * q.together * kRows, slab[k] + g * kRows, kRows * sizeof(float));
   }
 }
 
@@ -65,16 +66,16 @@ void multiply(const Problem& q, Block& block, int64_t c0, int64_t g0, int64_t g1
   const int64_t none = 0;
   for (int64_t tile0 = 0; tile0 < q.tiles; tile0 += kTiles) {
     const int64_t count = std::min(kTiles, q.tiles - tile0);
-    for (int64_t t = 0; t < count; t++)
-      for (int v = 0; v < kVectors; v++) {
-        const int64_t c = c0 + v * kLanes;
-        q.tiling.transform<Vec>(q.tiling.tile(tile0 + t), c, q.p.ic - c, block.input + t * kWidth + v * kLanes, kInputPlane);
-      }
+    for (int64_t t = 0; t < count; t++) {
+      const Tiling::Tile tile = q.tiling.tile(tile0 + t);
+      for (int64_t v = 0; v < kWidth; v += kLanes) q.tiling.transform<Vec>(tile, c0 + v, q.p.ic - c0 - v, block.input + t * kWidth + v, kInputPlane);
+    }
+    const float* turned = q.turned(tile0, 0, 0);
     for (int64_t k = 0; k < kPlanes; k++)
       for (int64_t g = g0; g < g1; g++) {
         float* out[kRows];
         for (int i = 0; i < kRows; i++) out[i] = block.sums + (((g - g0) * kPlanes + k) * kRows + i) * kWidth;
-        tile_pixels<kRows>(q.turned(tile0, k, g), block.input + k * kInputPlane, &none, 1, count, kWidth, {out, kWidth, tile0 == 0, nullptr});
+        tile_pixels<kRows>(turned + (k * q.groups + g) * q.together * kRows, block.input + k * kInputPlane, &none, 1, count, kWidth, {out, kWidth, tile0 == 0, nullptr});
       }
   }
 }

@@ -88,17 +88,17 @@ export function directly<T>(fn: () => T): T {
 const tilesOf = (g: Geometry): number => g.n * Math.ceil(g.oh / 4) * Math.ceil(g.ow / 4);
 
 /**
- * Whether Winograd's form pays, in all three passes: 3x3 of stride 1, enough channels for its transforms to be cheap beside the products, and
- * enough tiles for the transformed weights, four times the size of the weights, to be worth their bytes.
+ * Whether Winograd's form pays: 3x3 of stride 1, `channels` or more for its transforms to be cheap beside the products (the weight gradient's
+ * want more), and enough tiles for the transformed weights, four times the size of the weights, to be worth their bytes.
  */
-const suitsWinograd = (g: Geometry): boolean =>
+const suitsWinograd = (g: Geometry, channels: 16 | 32): boolean =>
   keptDirect === 0 &&
   g.kh === 3 &&
   g.kw === 3 &&
   g.sh * g.sw * g.dh * g.dw * g.groups === 1 &&
   g.ph <= 2 &&
   g.pw <= 2 &&
-  Math.min(g.ic, g.oc) >= 32 &&
+  Math.min(g.ic, g.oc) >= channels &&
   tilesOf(g) >= 16;
 
 /** Up to so many the kernel transforms weights as it uses them, and keeps none (as in winograd.cc). */
@@ -138,7 +138,7 @@ function direct(
 }
 
 function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const y = suitsWinograd(g)
+  const y = suitsWinograd(g, 16)
     ? winograd(x, w, bias, yShape(g), [g.ph, g.pw], false)
     : direct('conv2d', g, [x, w, bias, undefined], yShape(g), 'oc');
   return derive(
@@ -150,7 +150,7 @@ function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): 
 }
 
 function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const x = suitsWinograd(g)
+  const x = suitsWinograd(g, 16)
     ? winograd(y, w, bias, xShape(g), [2 - g.ph, 2 - g.pw], true)
     : direct('conv2d_input', g, [y, w, bias], xShape(g), 'ic');
   return derive(
@@ -163,7 +163,7 @@ function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Te
 
 function weight(op: string, g: Geometry, x: Tensor, y: Tensor): Tensor {
   const { n, ih, iw, ic, oh, ow, oc, ph, pw } = g;
-  const [w, scratch] = suitsWinograd(g)
+  const [w, scratch] = suitsWinograd(g, 32)
     ? record('winograd_weight', {
         inputs: [x, y],
         outputs: [{ shape: wShape(g) }, { shape: [36 * roundUp(tilesOf(g), Math.min(64, tilesOf(g))) * (oc + 7)] }],
