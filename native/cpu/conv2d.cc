@@ -191,9 +191,12 @@ static void pack_turned(const conv2d_input_args& p, const float* w, const int32_
     for (int64_t panel = 0; panel < panels_of(icg); panel++)
       for (int64_t o = o0; o < o1; o++) {
         const int64_t columns = std::min<int64_t>(kWidth, icg - panel * kWidth);
+        const float* from = row(o) + panel * kWidth;
         float* to = p.scratch + ((panel * g.taps + tap) * ocg + o) * kWidth;
-        std::memcpy(to, row(o) + panel * kWidth, columns * sizeof(float));
-        std::memset(to + columns, 0, (kWidth - columns) * sizeof(float));
+        if (columns == kWidth)
+          for (int j = 0; j < kWidth; j += kLanes) store(to + j, load(from + j));
+        else
+          for (int64_t j = 0; j < kWidth; j++) to[j] = j < columns ? from[j] : 0.f;
       }
   });
 }
