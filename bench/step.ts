@@ -143,6 +143,12 @@ function start(work: Work): Process {
   return new Process(`torch ${work.variant}`, python, args, { ...env, ...ALLOCATOR });
 }
 
+/** Writes the weights that peers start from. In a process of its own: copies of all weights are no part of our work's memory. */
+async function handOver(work: Work): Promise<void> {
+  const writer = start(work);
+  await writer.next().finally(() => writer.close());
+}
+
 /** All subjects of one kind of work, in turns. */
 async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
   const subjects: { process: Process; ready: Answer; first: number; times: number[] }[] = [];
@@ -155,7 +161,8 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
   };
   try {
     const own = { kind, ...shape, holders: given.holders };
-    const ours = await open({ ...own, weights: torch ? weights : undefined });
+    if (torch) await handOver({ ...own, weights });
+    const ours = await open(own);
     for (const variant of torch ? (['eager', 'channels_last'] as const) : []) {
       const { parameters, difference = Number.NaN } = await open({ ...own, weights, variant });
       if (parameters !== ours.parameters)
