@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Fit } from '../src/pipeline/fit.js';
+import type { Fit } from '../src/pipeline/fit-face.js';
 import { turnFitBack, turnPixels } from '../src/pipeline/turn.js';
 import { lines, rescunet } from './cli/run.js';
 import { sharedPath } from './shared.js';

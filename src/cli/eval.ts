@@ -99,6 +99,7 @@ export interface EvalFitOptions extends WeightOptions {
   out: string;
   json?: boolean;
   quiet?: boolean;
+  refine?: boolean;
 }
 
 export function addEval(program: Command, run: Run): void {
@@ -176,6 +177,7 @@ function addFitting(evaluation: Command, run: Run): void {
       'weights of the 62-parameter regressor (mb05_120x120.pth) or of a cascade (default: the one that ships)',
     );
   addDetectorOptions(command, { faces: false });
+  command.option('--refine', 'every way of fitting once more, refined');
   addReportOptions(command)
     .addHelpText(
       'after',
@@ -185,7 +187,7 @@ with one look of the regressor and with two (--passes of rescunet fit). docs/fit
 
 Examples:
   rescunet eval fit AFLW2000 --model bfm_3ddfa.safetensors --weights-dir weights --out nme
-  rescunet eval fit AFLW2000 --model bfm_3ddfa.safetensors --weights mb05_120x120.pth --out nme --json`,
+  rescunet eval fit AFLW2000 --model bfm_3ddfa.safetensors --weights mb05_120x120.pth --refine --out nme --json`,
     )
     .action((folder: string, options: EvalFitOptions) =>
       run(options, async (reporter) => (await import('./run-eval-fit.js')).runEvalFit(folder, options, reporter)),

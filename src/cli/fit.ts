@@ -13,6 +13,7 @@ Examples:
   rescunet fit photo.jpg --model bfm_3ddfa.safetensors --weights-dir weights --json
   rescunet fit album --faces all --workers 4 --csv faces.csv --model bfm_3ddfa.safetensors --weights-dir weights
   rescunet fit photo.jpg --model bfm_3ddfa.safetensors --weights mb05_120x120.pth --box 120,80,360,340
+  rescunet fit photo.jpg --refine --model bfm_3ddfa.safetensors --weights-dir weights
   rescunet fit photo.jpg --box 120,80,360,340      with the cascade and the face model of the package
   rescunet fit photo.jpg --landmarks points.json   without any weights, with the face model of the package`,
   });

@@ -19,13 +19,14 @@ export interface Fitting {
   fitter?: Fitter;
   /** How often the regressor looks. */
   passes?: Passes;
+  refine?: boolean;
   /** Where the weights came from. */
   files: Record<string, unknown>;
 }
 
 /** What fitting these photos takes. Throws UsageError or FormatError, naming what is missing or of no use. */
 export function loadFitting(options: PhotoOptions, photos: number, uv: ConvertOptions['uv'] = 'own'): Fitting {
-  const { model: file, landmarks, box } = options;
+  const { model: file, landmarks, box, refine } = options;
   if (file !== undefined && !statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new UsageError(
       `--model ${file}: there is no such file; give a face model or leave it out for the package's own`,
@@ -40,6 +41,7 @@ export function loadFitting(options: PhotoOptions, photos: number, uv: ConvertOp
     }
     return {
       model: named('--model', 'give a face model or leave it out', () => loadFaceModel(file, { uv })),
+      refine,
       files: {},
     };
   }
@@ -50,7 +52,7 @@ export function loadFitting(options: PhotoOptions, photos: number, uv: ConvertOp
   const detector = places && detectorOf(options, places);
   // One look is what the original program of the regressor does.
   const passes = options.passes ?? (networks.fitter ? 2 : 1);
-  return { ...networks, detector, passes, files: { weights, detectorWeights: places } };
+  return { ...networks, detector, passes, refine, files: { weights, detectorWeights: places } };
 }
 
 /**

@@ -17,6 +17,7 @@ export interface FaceOptions extends WeightOptions {
   landmarks?: string;
   faces: 'all' | 'largest';
   passes?: Passes;
+  refine?: boolean;
 }
 
 export interface CompletionOptions {
@@ -83,6 +84,7 @@ export const addFitOptions = (command: Command): Command =>
       'looks of the network, the second at the square of its own landmarks (default: 2 for a cascade, 1 for the 62-parameter regressor)',
       whole(1, 2),
     )
+    .option('--refine', 'then bring the fit nearer to the photo itself, by drawing it (a second or so per face)')
     .option('--landmarks <file>', '68 points (.json, .txt, .pts; or a folder of them) instead of a regressor');
 
 export const addMapOptions = (command: Command): Command =>

@@ -10,7 +10,7 @@ import { prepareOut } from './output.js';
 import type { Reporter } from './reporter.js';
 
 export async function runEvalFit(folder: string, options: EvalFitOptions, reporter: Reporter): Promise<number> {
-  const { out } = options;
+  const { out, refine } = options;
   prepareOut(out);
   const { weights, ...networks } = loadRegression(options);
   const detector = loadNamedDetector(options);
@@ -19,7 +19,7 @@ export async function runEvalFit(folder: string, options: EvalFitOptions, report
   const progress = await reporter.start(samples.length, 'photos');
   try {
     const onPhoto = (done: number, name: string) => progress.reach(done, name);
-    const rows = await evaluateFit(samples, { ...networks, detector, onPhoto });
+    const rows = await evaluateFit(samples, { ...networks, detector, refine, onPhoto });
     progress.stop();
     const sentences = [
       `NME of the 68 landmarks in per cent, by |yaw| in degrees: ${samples.length} photos of ${path.resolve(folder)}`,

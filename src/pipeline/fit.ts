@@ -4,48 +4,18 @@
 import { FitError, fitLandmarks } from '../models/fitter.js';
 import type { MorphableModel } from '../models/morphable.js';
 import type { Roi } from '../models/parameters62.js';
-import { affineFromPose, applyAffine, eulerFromQuaternion, poseFromAffine } from '../models/pose.js';
+import { affineFromPose, eulerFromQuaternion, poseFromAffine } from '../models/pose.js';
 import { tensor } from '../tensor/create.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { FaceDetector } from './detect.js';
 import { cascadeRegression } from './fit-cascade.js';
+import { type Fit, placedBy } from './fit-face.js';
 import type { Fitter } from './fitters.js';
 import { type Pixels, toPixels, toTensor } from './image.js';
+import { refineFit } from './refine.js';
 import { type Box, boxOf, checkBox, type FaceAnswer, type Regression } from './regression.js';
 import { type Regressor, regression62 } from './regression62.js';
 import { turnFitBack, turnPixels } from './turn.js';
-
-export interface Fit {
-  method: 'regressor' | 'landmarks';
-  /** The face as the detector, the caller or the landmarks' extent have it. */
-  box: Box | undefined;
-  /** The detector's score, 0..1. */
-  score: number | undefined;
-  /** The square that the regressor saw. */
-  roi: Roi | undefined;
-  /** The 62 parameters after undoing their whitening, or a cascade's vector in the frame of its crop; none from landmarks. */
-  parameters: Float64Array | undefined;
-  alpha: Float64Array;
-  beta: Float64Array;
-  /** Row-major 3x4 from model space (y up) to the photo. From the regressor it is affine, near a scaled rotation. */
-  camera: Float64Array;
-  /** Degrees, as in models/pose.ts. */
-  yaw: number;
-  pitch: number;
-  roll: number;
-  /** Pixels per model unit. */
-  scale: number;
-  /** [N, 3] the face without its pose, in model space. */
-  shape: Float32Array;
-  /** [68, 3]; z starts at 0 at the farthest of the 68. */
-  landmarks: Float32Array;
-  /** [N, 3]; z starts at 0 at the farthest vertex. */
-  vertices: Float32Array;
-  /** Root mean square distance in pixels from the landmarks given; landmarks only. */
-  rmse: number | undefined;
-  /** Quarter turns clockwise that the photo was given before a face was found in it; `roi` and `parameters` speak of that. */
-  turned?: number;
-}
 
 export interface FitPhotoOptions {
   model: MorphableModel;
@@ -65,6 +35,8 @@ export interface FitPhotoOptions {
   faces?: 'all' | 'largest';
   /** How often the regressor looks: 2 looks again in the square of the landmarks that the first look gave. 1 by default, as 3DDFA_V2 does. */
   passes?: Passes;
+  /** Then bring the face nearer to the photo itself, by `refineFit`. */
+  refine?: boolean;
 }
 
 export type Passes = 1 | 2;
@@ -76,18 +48,16 @@ export type Passes = 1 | 2;
  * Throws FitError or FaceModelError, before any work, when something that is needed was not given.
  */
 export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions): Promise<Fit[]> {
-  const { model, detector, box, extent, roi, landmarks, faces = 'all', passes = 1 } = options;
-  if (landmarks) return [fitToLandmarks(model, landmarks)];
+  const { model, detector, box, extent, roi, landmarks, faces = 'all', passes = 1, refine = false } = options;
+  const finished = (seen: Pixels, fits: Fit[]): Fit[] =>
+    refine ? fits.map((fit) => refineFit(seen, fit, { model })) : fits;
+  if (landmarks) return finished(toPixels(photo), [fitToLandmarks(model, landmarks)]);
   const regression = regressionOf(options);
-  const fitted = async (seen: Pixels, places: readonly Place[]): Promise<Fit[]> => {
-    const fits = await regress(seen, places, model, regression);
-    if (passes === 1) return fits;
-    return regress(
-      seen,
-      fits.map((fit) => placeOf(fit, seen, regression)),
-      model,
-      regression,
-    );
+  const fitted = async (seen: Pixels, first: readonly Place[]): Promise<Fit[]> => {
+    const fits = await regress(seen, first, model, regression);
+    if (passes === 1) return finished(seen, fits);
+    const places = fits.map((fit) => placeOf(fit, seen, regression));
+    return finished(seen, await regress(seen, places, model, regression));
   };
   const { roiOfBox, roiOfExtent } = regression;
   if (roi) return fitted(toPixels(photo), [{ roi: checkBox('roi', roi) }]);
@@ -191,24 +161,6 @@ function fitToLandmarks(model: MorphableModel, landmarks: ArrayLike<number>): Fi
   return { method: 'landmarks', box: boxOf(landmarks, 2), ...none, alpha, beta, ...angles, scale, ...placed, rmse };
 }
 
-/** Vertices and landmarks under a y-up camera whose image y is -y, and that camera in image coordinates. */
-function placedBy(model: MorphableModel, alpha: Float64Array, beta: Float64Array, upright: Float64Array) {
-  const camera = upright.map((m, i) => (i >= 4 && i < 8 ? -m : m));
-  const shape = model.vertices(alpha, beta);
-  const vertices = applyAffine(shape, camera);
-  camera[11] -= startDepthAtZero(vertices);
-  const landmarks = model.landmarksOf(vertices);
-  startDepthAtZero(landmarks);
-  return { camera, shape, vertices, landmarks };
-}
-
-function startDepthAtZero(points: Float32Array): number {
-  let farthest = Number.POSITIVE_INFINITY;
-  for (let i = 2; i < points.length; i += 3) farthest = Math.min(farthest, points[i]);
-  for (let i = 2; i < points.length; i += 3) points[i] -= farthest;
-  return farthest;
-}
-
 const overlaps = ([left, top, right, bottom]: Roi, { width, height }: Pixels): boolean =>
   left < width && top < height && right > 0 && bottom > 0;
 
@@ -216,22 +168,4 @@ function checkOverlap(roi: Roi, photo: Pixels): Roi {
   if (overlaps(roi, photo)) return roi;
   const { width, height } = photo;
   throw new FitError(`fitPhoto: the roi ${roi.map(Math.round)} lies outside the photo of ${width}x${height}`);
-}
-
-/** What fit.json holds: everything but shape and vertices, as plain numbers. */
-export function fitRecord(fit: Fit): Record<string, unknown> {
-  const { shape: _, vertices, camera, landmarks, parameters, alpha, beta, ...rest } = fit;
-  const rows = (data: ArrayLike<number>, columns: number) =>
-    Array.from({ length: data.length / columns }, (_, i) =>
-      Array.from({ length: columns }, (_, c) => data[columns * i + c]),
-    );
-  return {
-    ...rest,
-    camera: rows(camera, 4),
-    landmarks: rows(landmarks, 3),
-    alpha: [...alpha],
-    beta: [...beta],
-    ...(parameters && { parameters: [...parameters] }),
-    vertexCount: vertices.length / 3,
-  };
 }

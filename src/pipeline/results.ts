@@ -7,7 +7,7 @@ import { saveObj } from '../formats/obj.js';
 import { vertexNormals } from '../models/normals.js';
 import { tensor } from '../tensor/create.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type Fit, fitRecord } from './fit.js';
+import { type Fit, fitRecord } from './fit-face.js';
 import { encodeImage, type Pixels, toPixels, writeImage } from './image.js';
 import { contactSheet, drawLandmarks } from './overlay.js';
 import type { TexturedMesh } from './render.js';

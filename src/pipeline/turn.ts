@@ -1,7 +1,7 @@
 // Quarter turns: a photo turned, and a fit in the turned photo brought back. Contract: turning a photo moves whole pixels; a fit that
 // was brought back speaks of the photo as it was, its `parameters` and `roi` excepted, which stay what the regressor saw.
 import { poseFromAffine } from '../models/pose.js';
-import type { Fit } from './fit.js';
+import type { Fit } from './fit-face.js';
 import type { Pixels } from './image.js';
 
 /** The image turned clockwise by quarters. */

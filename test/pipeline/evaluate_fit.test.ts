@@ -3,7 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type FitRow, fitTable, readAflw2000 } from '../../src/pipeline/evaluate/fit.js';
+import { loadRegressor } from '../../src/pipeline/detect.js';
+import { evaluateFit, type FitRow, fitTable, readAflw2000 } from '../../src/pipeline/evaluate/fit.js';
+import { loadFaceModel } from '../../src/pipeline/face_model.js';
 import { rescunet } from '../cli/run.js';
 import { double, matFile, single } from '../formats/mat.js';
 import { sharedPath } from '../shared.js';
@@ -71,6 +73,7 @@ test('the table in both forms', () => {
   const row: FitRow = {
     crop: 'detector',
     passes: 2,
+    refined: true,
     errors: [2, 4, undefined],
     bins: [{ name: '0-30', nme: 3, faces: 2 }],
     mean: 3,
@@ -78,10 +81,10 @@ test('the table in both forms', () => {
     missed: 1,
   };
   expect(fitTable([row])).toEqual([
-    'crop      passes  0-30  30-60  60-90  mean of bins  mean of faces  not found',
-    'detector       2  3.00      -      -          3.00           3.00          1',
+    'crop      passes  refined  0-30  30-60  60-90  mean of bins  mean of faces  not found',
+    'detector       2      yes  3.00      -      -          3.00           3.00          1',
   ]);
-  expect(fitTable([row], true)[2]).toBe('| detector | 2 | 3.00 | - | - | 3.00 | 3.00 | 1 |');
+  expect(fitTable([row], true)[2]).toBe('| detector | 2 | yes | 3.00 | - | - | 3.00 | 3.00 | 1 |');
 });
 
 const [photos, weights, model] = ['data/faces/aflw2000', 'data/weights', 'data/bfm/bfm_3ddfa.safetensors'].map(
@@ -111,7 +114,21 @@ describe.runIf(photos && weights && model)('the published regressor on published
     expect(mean('detector', 1)).toBeCloseTo(3.81, 1);
     expect(mean('detector', 2)).toBeLessThan(3.6);
     expect(rows.every(({ missed, errors }) => missed === 0 && errors.length === 15)).toBe(true);
-    expect(readFileSync(path.join(out, 'results.md'), 'utf8')).toContain('| detector | 2 |');
+    expect(readFileSync(path.join(out, 'results.md'), 'utf8')).toContain('| detector | 2 | no |');
+  });
+
+  test('refined they come nearer to the landmarks', async () => {
+    const samples = readAflw2000(photos ?? '').samples.slice(0, 5);
+    const regressor = loadRegressor(path.join(weights ?? '', 'mb05_120x120.safetensors'));
+    const rows = await evaluateFit(samples, { model: loadFaceModel(model ?? ''), regressor, refine: true });
+    expect(rows.map(({ passes, refined }) => [passes, refined])).toEqual([
+      [1, false],
+      [1, true],
+      [2, false],
+      [2, true],
+    ]);
+    expect(rows[1].overFaces).toBeLessThan(rows[0].overFaces);
+    expect(rows[3].overFaces).toBeLessThan(rows[2].overFaces);
   });
 });
 

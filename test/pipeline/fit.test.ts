@@ -10,8 +10,9 @@ import { applyAffine, applyPose, quaternionFromEuler } from '../../src/models/po
 import { synthFaces } from '../../src/pipeline/dataset/synth-faces.js';
 import { type FaceDetector, loadDetector, loadRegressor } from '../../src/pipeline/detect.js';
 import { loadFaceModel } from '../../src/pipeline/face_model.js';
-import { type Fit, fitPhoto, fitRecord } from '../../src/pipeline/fit.js';
+import { fitPhoto } from '../../src/pipeline/fit.js';
 import { cascadeRegression } from '../../src/pipeline/fit-cascade.js';
+import { type Fit, fitRecord } from '../../src/pipeline/fit-face.js';
 import type { Fitter } from '../../src/pipeline/fitters.js';
 import { type Pixels, readPixels } from '../../src/pipeline/image.js';
 import { type Regressor, regressorCrop, roiFromBox, roiFromLandmarks } from '../../src/pipeline/regression62.js';

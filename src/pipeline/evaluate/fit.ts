@@ -4,9 +4,11 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
 import { isMatArray, readMat } from '../../formats/mat.js';
-import { type Fit, type FitPhotoOptions, fitPhoto, type Passes } from '../fit.js';
+import { type FitPhotoOptions, fitPhoto, type Passes } from '../fit.js';
 import { FIT_YAW_BINS, normalizedMeanError } from '../fit-error.js';
+import type { Fit } from '../fit-face.js';
 import { readPixels } from '../image.js';
+import { refineFit } from '../refine.js';
 import { boxOf } from '../regression.js';
 
 /** An annotated photo. */
@@ -115,6 +117,8 @@ export const FIT_CROPS = ['landmarks', 'detector'] as const;
 export type FitCrop = (typeof FIT_CROPS)[number];
 
 export interface EvaluateFitOptions extends Pick<FitPhotoOptions, 'model' | 'regressor' | 'fitter' | 'detector'> {
+  /** Every fit once more, refined (`refineFit`). */
+  refine?: boolean;
   /** Called after each photo. */
   onPhoto?: (done: number, name: string) => void;
 }
@@ -123,6 +127,7 @@ export interface EvaluateFitOptions extends Pick<FitPhotoOptions, 'model' | 'reg
 export interface FitRow {
   crop: FitCrop;
   passes: Passes;
+  refined: boolean;
   /** NME of the 68 landmarks in per cent, in the order of the photos; undefined where no face was found. */
   errors: (number | undefined)[];
   /** Its mean and the number of faces by |yaw| (FIT_YAW_BINS), only where there are any. */
@@ -134,26 +139,32 @@ export interface FitRow {
 }
 
 /**
- * Fits every photo from every crop there is (without a detector the landmarks' alone), with one and with two passes. Of several faces that a detector finds, the one nearest to the annotated one counts.
+ * Fits every photo from every crop there is (without a detector the landmarks' alone), with one and with two passes,
+ * and with `refine` each of these refined. Of several faces that a detector finds, the one nearest to the annotated one counts.
  * A photo that cannot be read throws its FormatError.
  */
 export async function evaluateFit(
   samples: readonly FitSample[],
-  { detector, onPhoto, ...networks }: EvaluateFitOptions,
+  { detector, refine = false, onPhoto, ...networks }: EvaluateFitOptions,
 ): Promise<FitRow[]> {
   const ways = FIT_CROPS.filter((crop) => crop === 'landmarks' || detector).flatMap((crop) =>
-    ([1, 2] as const).map((passes) => ({ crop, passes, errors: [] as (number | undefined)[] })),
+    ([1, 2] as const).flatMap((passes) =>
+      [false, true]
+        .slice(0, refine ? 2 : 1)
+        .map((refined) => ({ crop, passes, refined, errors: [] as (number | undefined)[] })),
+    ),
   );
   for (const [i, { name, file, landmarks }] of samples.entries()) {
     const photo = await readPixels(file);
     const extent = boxOf(landmarks, 2);
     const away = ({ box: [l, t, r, b] = extent }: Fit) =>
       Math.hypot(l + r - extent[0] - extent[2], t + b - extent[1] - extent[3]);
-    for (const { crop, passes, errors } of ways) {
+    for (const { crop, passes, refined, errors } of ways) {
       const from = crop === 'landmarks' ? { extent } : { detector };
       const fits = await fitPhoto(photo, { ...networks, passes, ...from });
       const nearest = fits.sort((a, b) => away(a) - away(b)).at(0);
-      errors.push(nearest && normalizedMeanError(flat(nearest.landmarks), landmarks, 2));
+      const fit = nearest && refined ? refineFit(photo, nearest, networks) : nearest;
+      errors.push(fit && normalizedMeanError(flat(fit.landmarks), landmarks, 2));
     }
     onPhoto?.(i + 1, name);
   }
@@ -188,10 +199,11 @@ function summary(
 /** The rows as lines of a table for a terminal, or as Markdown. */
 export function fitTable(rows: readonly FitRow[], markdown = false): string[] {
   const names = FIT_YAW_BINS.map(({ name }) => name);
-  const header = ['crop', 'passes', ...names, 'mean of bins', 'mean of faces', 'not found'];
-  const cells = rows.map(({ crop, passes, bins, mean, overFaces, missed }) => [
+  const header = ['crop', 'passes', 'refined', ...names, 'mean of bins', 'mean of faces', 'not found'];
+  const cells = rows.map(({ crop, passes, refined, bins, mean, overFaces, missed }) => [
     crop,
     String(passes),
+    refined ? 'yes' : 'no',
     ...names.map((name) => bins.find((bin) => bin.name === name)?.nme.toFixed(2) ?? '-'),
     mean.toFixed(2),
     overFaces.toFixed(2),

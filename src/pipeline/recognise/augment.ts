@@ -7,7 +7,7 @@ import { FormatError } from '../../formats/error.js';
 import type { MorphableModel } from '../../models/morphable.js';
 import { tensor } from '../../tensor/create.js';
 import type { CompleteOptions } from '../complete.js';
-import type { Fit } from '../fit.js';
+import type { Fit } from '../fit-face.js';
 import { crop, type Pixels } from '../image.js';
 import type { Colour } from '../overlay.js';
 import { completeFit, TURNTABLE } from '../synthesise.js';

@@ -13,7 +13,8 @@ import { tidy } from '../../tensor/scope.js';
 import { ShapeError } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { intoModule, readState } from '../detect.js';
-import { type Fit, type FitPhotoOptions, fitPhoto } from '../fit.js';
+import { type FitPhotoOptions, fitPhoto } from '../fit.js';
+import type { Fit } from '../fit-face.js';
 import { type Pixels, readPixels } from '../image.js';
 import { ARCFACE_CROP, alignFace, CASIA_CROP, type CropLayout, fivePoints } from './align.js';
 

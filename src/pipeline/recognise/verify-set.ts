@@ -5,7 +5,8 @@ import type { MorphableModel } from '../../models/morphable.js';
 import { ShapeError } from '../../tensor/shape.js';
 import type { FaceDetector } from '../detect.js';
 
-import { type Fit, fitPhoto } from '../fit.js';
+import { fitPhoto } from '../fit.js';
+import type { Fit } from '../fit-face.js';
 import { crop, type Pixels } from '../image.js';
 import type { Box } from '../regression.js';
 import type { Regressor } from '../regression62.js';
