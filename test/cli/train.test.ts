@@ -55,6 +55,16 @@ describe('what is refused, before any work', () => {
     expect(existsSync(join(root, 'x'))).toBe(false);
   });
 
+  test("a task's name stands for its defaults: only what has none is missing", async () => {
+    const { code, stderr } = await rescunet('train', 'recogniser', '--set', 'batch=0');
+    expect(code).toBe(2);
+    expect(lines(stderr)).toEqual([
+      expect.stringMatching(/^rescunet: recogniser: run: wanted/),
+      expect.stringMatching(/recogniser: data: wanted/),
+      expect.stringMatching(/recogniser: batch \(--set batch=0\): wanted a whole number from 2/),
+    ]);
+  });
+
   test('a folder of a run that cannot be written', async () => {
     const { code, stderr } = await rescunet('train', CONFIG, '--run', join(CONFIG, 'below'));
     expect(code).toBe(2);

@@ -1,4 +1,5 @@
 // What can be trained: the tasks that the key `task` of a configuration names.
+import { existsSync } from 'node:fs';
 import { readBytes } from '../../formats/files.js';
 import { COMPLETION } from './completion.js';
 import { COMPLETION_KEYS, type TrainConfig } from './config.js';
@@ -60,10 +61,11 @@ export function parseTrainConfigOf(text: string, file: string): AnyTrainConfig {
 }
 
 /**
- * Reads the configuration file of any task, with overrides `key.path=value` whose relative paths start at the working folder. Throws
- * TrainConfigError, FormatError for the file itself.
+ * Reads the configuration file of any task, with overrides `key.path=value` whose relative paths start at the working folder. The name of
+ * a task, where there is no such file, stands for that task's defaults. Throws TrainConfigError, FormatError for the file itself.
  */
 export function readAnyTrainConfig(file: string, overrides: readonly string[] = []): AnyTrainConfig {
-  const text = Buffer.from(readBytes(file)).toString('utf8');
+  const text =
+    TASK_NAMES.includes(file) && !existsSync(file) ? `task: ${file}\n` : Buffer.from(readBytes(file)).toString('utf8');
   return readConfig({ text, file, overrides, files: true }, (task) => entryOf(task)?.keys, TASK_NAMES);
 }
