@@ -38,7 +38,7 @@ Examples:
   rescunet train train.yaml --resume
   rescunet train --init recogniser.yaml --task recogniser
   rescunet train --init fitter.yaml --task fitter
-  rescunet train recogniser --run runs/faces --set "data.train.folders=[casia, augmented]"      a task's defaults instead of a file
+  rescunet train recogniser --run runs/faces --set "data.train.folders=[casia]"    a task's defaults, no file
   rescunet train train.yaml --run runs/wide --set model.baseWidth=32 --set steps=20000
   tensorboard --logdir runs`,
     )
