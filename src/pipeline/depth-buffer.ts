@@ -15,19 +15,21 @@ export interface Extent {
 
 /** The extent of vertices [N, 3]. Throws ShapeError when one is not finite. */
 export function extentOf(op: string, vertices: Float32Array): Extent {
-  const low: Extent['low'] = [Infinity, Infinity, Infinity];
-  const high: Extent['high'] = [-Infinity, -Infinity, -Infinity];
-  let usable = true;
-  for (let i = 0; i < vertices.length; i += 3) {
-    for (let c = 0; c < 3; c++) {
-      const v = vertices[i + c];
-      if (v < low[c]) low[c] = v;
-      if (v > high[c]) high[c] = v;
-      usable &&= Number.isFinite(v);
+  const range = (axis: number): [number, number] => {
+    let low = Infinity;
+    let high = -Infinity;
+    let sum = 0; // not finite when one of the values is not
+    for (let i = axis; i < vertices.length; i += 3) {
+      const v = vertices[i];
+      if (v < low) low = v;
+      if (v > high) high = v;
+      sum += v - v;
     }
-  }
-  if (!usable || vertices.length === 0) throw new ShapeError(`${op}: the vertices are not finite numbers`);
-  return { low, high };
+    if (sum !== 0 || low > high) throw new ShapeError(`${op}: the vertices are not finite numbers`);
+    return [low, high];
+  };
+  const [x, y, z] = [0, 1, 2].map(range);
+  return { low: [x[0], y[0], z[0]], high: [x[1], y[1], z[1]] };
 }
 
 /**
@@ -37,8 +39,9 @@ export function extentOf(op: string, vertices: Float32Array): Extent {
 const OUTLINE = 0.035;
 
 export class DepthBuffer {
-  /** One pixel of the buffer in pixels of the photo. */
-  readonly pixel: number;
+  /** One pixel of the buffer in pixels of the photo, and its inverse. */
+  private readonly pixel: number;
+  private readonly scale: number;
   private readonly values: Float32Array;
   private readonly width: number;
   private readonly margin: number;
@@ -53,10 +56,14 @@ export class DepthBuffer {
   /** One pixel of the photo, in pixels of the buffer. */
   private readonly step: number;
 
-  /** Draws vertices [N, 3] (image coordinates) at no more than `limit` pixels on the longer side. */
+  /**
+   * Draws vertices [N, 3] (image coordinates) at no more than `limit` pixels on the longer side. Triangles that show their back
+   * are left out: what a photo has there (the inside of an open mesh) is not this surface.
+   */
   constructor(vertices: Float32Array, triangles: Tensor, { low, high }: Extent, limit: number) {
     const longest = Math.max(high[0] - low[0], high[1] - low[1], 1e-6);
     this.pixel = longest / (limit - 1);
+    this.scale = 1 / this.pixel;
     this.reach = OUTLINE * longest;
     this.step = Math.max(1, Math.min(Math.round(1 / this.pixel), limit >> 2));
     this.margin = Math.max(Math.ceil(this.reach / this.pixel), this.step) + 1;
@@ -71,45 +78,33 @@ export class DepthBuffer {
       const radius = this.reach / this.pixel;
       return Math.round(radius * y) * this.width + Math.round(radius * x);
     });
+    const { scale, margin, left, top } = this;
     const placed = new Float32Array(vertices.length);
     for (let i = 0; i < vertices.length; i += 3) {
-      placed[i] = (vertices[i] - low[0]) / this.pixel + this.margin;
-      placed[i + 1] = (vertices[i + 1] - low[1]) / this.pixel + this.margin;
+      placed[i] = (vertices[i] - left) * scale + margin;
+      placed[i + 1] = (vertices[i + 1] - top) * scale + margin;
       placed[i + 2] = vertices[i + 2];
     }
     const count = vertices.length / 3;
     this.values = tidy(() =>
-      rasterize(tensor(placed, { shape: [count, 3] }), triangles, { size: [height, this.width] }).depth.dataSync(),
+      rasterize(tensor(placed, { shape: [count, 3] }), triangles, { size: [height, this.width], cull: true }).depth.dataSync(),
     ) as Float32Array;
   }
 
-  private position(x: number, y: number): number {
-    const column = Math.floor((x - this.left) / this.pixel + 0.5) + this.margin;
-    const row = Math.floor((y - this.top) / this.pixel + 0.5) + this.margin;
-    return row * this.width + column;
-  }
-
   /**
-   * Whether a point of the surface at depth z is in front there (tolerance 0.5 % of the depth range, and 3/4 of a buffer
-   * pixel along the slope), and a bilinear sample of the photo does not mix in what lies beyond the mesh.
+   * How far a point of the surface at depth z is to be believed: -1 where it is hidden (something of the mesh in front by more
+   * than 0.5 % of the depth range and 3/4 of a buffer pixel along the slope, or a bilinear sample of the photo there mixes in
+   * what lies beyond the mesh); otherwise from 0 on an outline of the mesh to 1 where eight points on a small circle around
+   * show the same surface.
    */
-  shows(x: number, y: number, z: number, slope: number): boolean {
-    const { values, step, width } = this;
-    const at = this.position(x, y);
-    if (!(z >= values[at] - this.tolerance - 0.75 * this.pixel * slope)) return false;
-    const nothing = Number.NEGATIVE_INFINITY;
-    return (
-      values[at - step] !== nothing &&
-      values[at + step] !== nothing &&
-      values[at - step * width] !== nothing &&
-      values[at + step * width] !== nothing
-    );
-  }
-
-  /** 0 on an outline of the mesh, 1 where eight points on a small circle around show the same surface. */
   clearance(x: number, y: number, z: number, slope: number): number {
-    const { values, circle } = this;
-    const at = this.position(x, y);
+    const { values, step, width, circle } = this;
+    const column = Math.floor((x - this.left) * this.scale + 0.5) + this.margin;
+    const at = (Math.floor((y - this.top) * this.scale + 0.5) + this.margin) * width + column;
+    if (!(z >= values[at] - this.tolerance - 0.75 * this.pixel * slope)) return -1;
+    const nothing = Number.NEGATIVE_INFINITY;
+    if (values[at - step] === nothing || values[at + step] === nothing) return -1;
+    if (values[at - step * width] === nothing || values[at + step * width] === nothing) return -1;
     const behind = z - this.gap - 1.5 * this.reach * slope;
     let off = 0;
     for (let k = 0; k < 8; k++) if (values[at + circle[k]] < behind) off++;

@@ -105,9 +105,10 @@ export function unwrap(
       if (!(x >= 0 && y >= 0 && x <= photoWidth - 1 && y <= photoHeight - 1)) continue;
       const z = points[4 * p + 2];
       const slope = Math.sqrt(Math.max(0, 1 - cosine * cosine)) / cosine;
-      if (!depth.shows(x, y, z, slope)) continue;
+      const clearance = depth.clearance(x, y, z, slope);
+      if (clearance < 0) continue;
       seen[p] = 1;
-      confidence[p] = cosine * depth.clearance(x, y, z, slope);
+      confidence[p] = cosine * clearance;
     }
     const mask = erode(seen, size);
     for (let p = 0; p < mask.length; p++) confidence[p] *= mask[p];
@@ -149,14 +150,15 @@ function withFacing(vertices: Float32Array, triangles: Int32Array): Float32Array
 export function erode(mask: Uint8Array, size: number): Uint8Array {
   const out = new Uint8Array(mask.length);
   const rows = new Uint8Array(mask.length);
-  const height = mask.length / size;
-  for (let p = 0; p < mask.length; p++) {
-    const x = p % size;
-    rows[p] = mask[p] & (x > 0 ? mask[p - 1] : 1) & (x < size - 1 ? mask[p + 1] : 1);
+  const last = mask.length - size; // where the last row starts
+  for (let row = 0; row <= last; row += size) {
+    for (let x = 0; x < size; x++) {
+      const p = row + x;
+      rows[p] = mask[p] & (x > 0 ? mask[p - 1] : 1) & (x < size - 1 ? mask[p + 1] : 1);
+    }
   }
   for (let p = 0; p < mask.length; p++) {
-    const y = Math.floor(p / size);
-    out[p] = rows[p] & (y > 0 ? rows[p - size] : 1) & (y < height - 1 ? rows[p + size] : 1);
+    out[p] = rows[p] & (p >= size ? rows[p - size] : 1) & (p < last ? rows[p + size] : 1);
   }
   return out;
 }

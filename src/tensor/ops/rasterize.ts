@@ -46,7 +46,7 @@ export function rasterize(
       { shape: [h, w], dtype: 'i32' },
       { shape: [h, w, 3] },
       { shape: [h, w] },
-      { shape: [2 * vertexCount + 32 * Math.ceil(count / 64)], dtype: 'i32' },
+      { shape: [2 * vertexCount + 64 * Math.ceil(count / 64)], dtype: 'i32' },
     ],
     params: { count, vertex_count: vertexCount, h, w, cull: Number(cull) },
   });
