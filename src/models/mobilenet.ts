@@ -129,16 +129,21 @@ export class MobileNetV1 extends Module {
   }
 
   /** Outputs of crops [n, h, w, 3], RGB in 0..255, u8 or f32: row-major [n, outputs]. Throws ShapeError. */
-  async predict(crops: Tensor): Promise<Float32Array> {
-    const { shape, dtype } = crops;
-    if (shape.length !== 4 || shape[3] !== 3 || crops.size === 0 || (dtype !== 'u8' && dtype !== 'f32')) {
-      throw new ShapeError(`MobileNetV1.predict: crops must be [n,h,w,3] u8 or f32, got ${showShape(shape)} ${dtype}`);
-    }
-    const y = tidy(() => this.forward(normalizeCrops(crops)));
-    const values = (await y.data()) as Float32Array;
-    y.dispose();
-    return values;
+  predict(crops: Tensor): Promise<Float32Array> {
+    return predictCrops((x) => this.forward(x), crops);
   }
+}
+
+/** `MobileNetV1.predict` by its forward pass, be it frozen. */
+export async function predictCrops(forward: (x: Tensor) => Tensor, crops: Tensor): Promise<Float32Array> {
+  const { shape, dtype } = crops;
+  if (shape.length !== 4 || shape[3] !== 3 || crops.size === 0 || (dtype !== 'u8' && dtype !== 'f32')) {
+    throw new ShapeError(`MobileNetV1.predict: crops must be [n,h,w,3] u8 or f32, got ${showShape(shape)} ${dtype}`);
+  }
+  const y = tidy(() => forward(normalizeCrops(crops)));
+  const values = (await y.data()) as Float32Array;
+  y.dispose();
+  return values;
 }
 
 /** RGB in 0..255, u8 or f32, to the network's input: BGR as (value - 127.5) / 128. */

@@ -260,12 +260,20 @@ function firstNotFinite(data: Float32Array): number {
   return -1;
 }
 
+/** Adds mode by mode, four at a time: a sum is then read and written once for four modes, and rounds as it does one by one. */
 function addModes(sum: Float64Array, modes: Float32Array, coefficients: ArrayLike<number>): void {
-  for (let m = 0; m < coefficients.length; m++) {
-    const c = coefficients[m];
-    if (c === 0) continue;
-    const base = m * sum.length;
-    for (let i = 0; i < sum.length; i++) sum[i] += c * modes[base + i];
+  const used = Array.from({ length: coefficients.length }, (_, m) => m).filter((m) => coefficients[m] !== 0);
+  const n = sum.length;
+  let k = 0;
+  for (; k + 4 <= used.length; k += 4) {
+    const [a, b, c, d] = used.slice(k, k + 4).map((m) => coefficients[m]);
+    const [ma, mb, mc, md] = used.slice(k, k + 4).map((m) => modes.subarray(m * n, (m + 1) * n));
+    for (let i = 0; i < n; i++) sum[i] = sum[i] + a * ma[i] + b * mb[i] + c * mc[i] + d * md[i];
+  }
+  for (; k < used.length; k++) {
+    const c = coefficients[used[k]];
+    const mode = modes.subarray(used[k] * n, (used[k] + 1) * n);
+    for (let i = 0; i < n; i++) sum[i] += c * mode[i];
   }
 }
 

@@ -87,7 +87,10 @@ export class DepthBuffer {
     }
     const count = vertices.length / 3;
     this.values = tidy(() =>
-      rasterize(tensor(placed, { shape: [count, 3] }), triangles, { size: [height, this.width], cull: true }).depth.dataSync(),
+      rasterize(tensor(placed, { shape: [count, 3] }), triangles, {
+        size: [height, this.width],
+        cull: true,
+      }).depth.dataSync(),
     ) as Float32Array;
   }
 

@@ -6,11 +6,14 @@ import { loadSafetensors } from '../formats/safetensors.js';
 import { loadTorch } from '../formats/torch.js';
 import type { FaceDetector } from '../models/detection.js';
 import { FaceBoxes } from '../models/faceboxes.js';
-import { MobileNetV1 } from '../models/mobilenet.js';
+import { MobileNetV1, predictCrops } from '../models/mobilenet.js';
 import { Mtcnn } from '../models/mtcnn.js';
+import { optimizeForInference } from '../nn/inference.js';
 import type { LoadStateOptions, Module } from '../nn/module.js';
+import { concat, slice } from '../tensor/ops/layout.js';
 import { ShapeError } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import type { Regressor } from './regression62.js';
 
 export type { FaceBox, FaceDetector } from '../models/detection.js';
 
@@ -40,12 +43,24 @@ export function loadDetector({ kind, weights }: DetectorSource): FaceDetector {
   return detector;
 }
 
-/** The regressor of 3DDFA_V2 at the width that its file has (mb05 or mb1). Throws FormatError. */
-export function loadRegressor(file: string): MobileNetV1 {
+/**
+ * The regressor of 3DDFA_V2 at the width that its file has (mb05 or mb1), frozen for use: crops go through it one by one, so that one
+ * plan serves photos of any number of faces. Throws FormatError.
+ */
+export function loadRegressor(file: string): Regressor {
   const state = readState(file);
   const channels = state['conv1.weight']?.shape[0] ?? state['module.conv1.weight']?.shape[0] ?? 16;
   const network = new MobileNetV1({ widthMultiplier: channels / 32 });
-  return intoModule(network, file, state, { ignore: MobileNetV1.trainingHeads });
+  intoModule(network, file, state, { ignore: MobileNetV1.trainingHeads });
+  const one = optimizeForInference(network);
+  const forward = (x: Tensor): Tensor =>
+    concat(
+      Array.from({ length: x.shape[0] }, (_, i) =>
+        one(slice(x, { start: [i, 0, 0, 0], size: [1, ...x.shape.slice(1)] })),
+      ),
+      { axis: 0 },
+    );
+  return { predict: (crops) => predictCrops(forward, crops) };
 }
 
 const loadWeights = <T extends Module>(module: T, file: string): T => intoModule(module, file, readState(file));
