@@ -1,42 +1,70 @@
 // Area resampling of images in host memory: each new pixel is the mean of the old pixels it touches, as PyTorch's
-// `interpolate(mode='area')` and `adaptive_avg_pool2d` take it. MTCNN was trained on crops made like this.
+// `interpolate(mode='area')` and `adaptive_avg_pool2d` take it. MTCNN was trained on crops made like this, of one photo some hundred
+// times: sums over all rectangles from the corner are made once, and a mean then takes four of them whatever its size.
 
-/** Rows [start, end) that pixel i of `to` touches among `from`. */
+/** Pixels that pixel i of `to` touches among `from`: [start, end). */
 const span = (i: number, from: number, to: number): [number, number] => [
   Math.floor((i * from) / to),
   Math.ceil(((i + 1) * from) / to),
 ];
 
-/** A window of an RGB image: data[3 * (y * stride + x) + channel], `left`/`top` its first pixel. */
+/** Part of an image in pixels. */
 export interface Window {
-  data: ArrayLike<number>;
-  /** Pixels in a row of the whole image. */
-  stride: number;
   left: number;
   top: number;
   width: number;
   height: number;
 }
 
-/** Writes the window at size height x width into out, from `at` on: each value v as (v - 127.5) / 128. */
-export function resizeArea(window: Window, height: number, width: number, out: Float32Array, at = 0): void {
-  const { data, stride, left, top } = window;
-  const columns = new Float64Array(3 * window.width);
-  let next = at;
-  for (let y = 0; y < height; y++) {
-    const [y0, y1] = span(y, window.height, height);
-    columns.fill(0);
-    for (let row = y0; row < y1; row++) {
-      const from = 3 * ((top + row) * stride + left);
-      for (let i = 0; i < columns.length; i++) columns[i] += data[from + i];
+/** An RGB image [height, width, 3], 0..255, ready to be resampled. */
+export class AreaImage {
+  /** [height + 1, width + 1, 3]: sums over all pixels above and to the left; of bytes modulo 2^32, which differences do not mind. */
+  private readonly sums: Uint32Array | Float64Array;
+
+  constructor(
+    data: ArrayLike<number>,
+    readonly height: number,
+    readonly width: number,
+  ) {
+    const stride = 3 * (width + 1);
+    const count = (height + 1) * stride;
+    const sums = data instanceof Uint8Array ? new Uint32Array(count) : new Float64Array(count);
+    for (let y = 0, from = 0; y < height; y++) {
+      let [r, g, b] = [0, 0, 0];
+      for (let at = (y + 1) * stride + 3; at < (y + 2) * stride; at += 3, from += 3) {
+        r += data[from];
+        g += data[from + 1];
+        b += data[from + 2];
+        sums[at] = sums[at - stride] + r;
+        sums[at + 1] = sums[at - stride + 1] + g;
+        sums[at + 2] = sums[at - stride + 2] + b;
+      }
     }
-    for (let x = 0; x < width; x++) {
-      const [x0, x1] = span(x, window.width, width);
-      const scale = 1 / ((y1 - y0) * (x1 - x0));
-      for (let c = 0; c < 3; c++) {
-        let sum = 0;
-        for (let i = 3 * x0 + c; i < 3 * x1; i += 3) sum += columns[i];
-        out[next++] = (sum * scale - 127.5) / 128;
+    this.sums = sums;
+  }
+
+  /** Writes a window at size height x width into out, from `at` on: each value v as (v - 127.5) / 128. */
+  resize(window: Window, height: number, width: number, out: Float32Array, at = 0): void {
+    const { sums } = this;
+    const bytes = sums instanceof Uint32Array;
+    const stride = 3 * (this.width + 1);
+    const columns = Int32Array.from({ length: 2 * width }, (_, i) => {
+      const ends = span(i >> 1, window.width, width);
+      return 3 * (window.left + ends[i & 1]);
+    });
+    let next = at;
+    for (let y = 0; y < height; y++) {
+      const [y0, y1] = span(y, window.height, height);
+      const upper = (window.top + y0) * stride;
+      const lower = (window.top + y1) * stride;
+      for (let x = 0; x < 2 * width; x += 2) {
+        const from = columns[x];
+        const to = columns[x + 1];
+        const scale = 3 / ((y1 - y0) * (to - from));
+        for (let c = 0; c < 3; c++) {
+          const sum = sums[lower + to + c] - sums[lower + from + c] - sums[upper + to + c] + sums[upper + from + c];
+          out[next++] = ((bytes ? sum >>> 0 : sum) * scale - 127.5) / 128;
+        }
       }
     }
   }

@@ -8,7 +8,7 @@ import { maxPool2d } from '../tensor/ops/pool2d.js';
 import { softmax } from '../tensor/ops/softmax.js';
 import { tidy } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { resizeArea } from './area.js';
+import { AreaImage, type Window } from './area.js';
 import { checkImage, type FaceBox, type FaceDetector, largestFirst, type ScoredBox, suppress } from './detection.js';
 
 /** Max pooling with stride 2 whose last window may reach over the edge. */
@@ -115,13 +115,6 @@ interface Candidate extends ScoredBox {
   landmarks?: [number, number][];
 }
 
-/** An RGB image in host memory. */
-interface HostImage {
-  data: ArrayLike<number>;
-  height: number;
-  width: number;
-}
-
 const WINDOW = 12; // side of what PNet sees
 const STRIDE = 2;
 const BATCH = 128; // crops per pass: bounds the memory of a picture with very many candidates
@@ -149,7 +142,7 @@ export class Mtcnn extends Module implements FaceDetector {
   async detect(image: Tensor): Promise<FaceBox[]> {
     checkImage('Mtcnn.detect', image);
     const [height, width] = image.shape;
-    const host = { data: await image.data(), height, width };
+    const host = new AreaImage(await image.data(), height, width);
     const refined = await this.refine(host, await this.propose(host));
     const faces = await this.finish(host, refined);
     return largestFirst(faces).map(({ left, top, right, bottom, score, landmarks: landmarks5 }) => ({
@@ -163,7 +156,7 @@ export class Mtcnn extends Module implements FaceDetector {
   }
 
   /** Stage one: windows of every level of the pyramid that look like a face. */
-  private async propose(image: HostImage): Promise<Candidate[]> {
+  private async propose(image: AreaImage): Promise<Candidate[]> {
     const { minSize, factor, thresholds } = this.settings;
     const found: Candidate[] = [];
     const shortest = Math.min(image.height, image.width);
@@ -171,7 +164,7 @@ export class Mtcnn extends Module implements FaceDetector {
       const h = Math.floor(image.height * scale + 1);
       const w = Math.floor(image.width * scale + 1);
       const pixels = new Float32Array(3 * h * w);
-      resizeArea({ ...image, stride: image.width, left: 0, top: 0 }, h, w, pixels);
+      image.resize({ left: 0, top: 0, width: image.width, height: image.height }, h, w, pixels);
       const { score, offsets } = tidy(() =>
         this.pnet.forward(tensor(pixels, { shape: [1, h, w, 3], device: this.device })),
       );
@@ -198,7 +191,7 @@ export class Mtcnn extends Module implements FaceDetector {
   }
 
   /** Stage two: the proposals that RNet confirms. */
-  private async refine(image: HostImage, proposals: Candidate[]): Promise<Candidate[]> {
+  private async refine(image: AreaImage, proposals: Candidate[]): Promise<Candidate[]> {
     const boxes = proposals.filter((box) => visible(image, box));
     const outputs = await batches(image, boxes, { size: 24, device: this.device }, (x) => this.rnet.forward(x));
     const passed = boxes.flatMap((box, i) => {
@@ -211,7 +204,7 @@ export class Mtcnn extends Module implements FaceDetector {
   }
 
   /** Stage three: the faces, with landmarks. */
-  private async finish(image: HostImage, refined: Candidate[]): Promise<Candidate[]> {
+  private async finish(image: AreaImage, refined: Candidate[]): Promise<Candidate[]> {
     const boxes = refined.filter((box) => visible(image, box));
     const outputs = await batches(image, boxes, { size: 48, device: this.device }, (x) => this.onet.forward(x));
     const passed = boxes.flatMap((box, i): Candidate[] => {
@@ -252,22 +245,22 @@ function squared<T extends Candidate>(box: T): T {
 }
 
 /** The part of a box (pixels counted from 1) inside the image, as a window counted from 0. */
-function windowOf(image: HostImage, box: ScoredBox) {
+function windowOf(image: AreaImage, box: ScoredBox): Window {
   const left = Math.max(Math.trunc(box.left), 1) - 1;
   const top = Math.max(Math.trunc(box.top), 1) - 1;
   const right = Math.min(Math.trunc(box.right), image.width);
   const bottom = Math.min(Math.trunc(box.bottom), image.height);
-  return { data: image.data, stride: image.width, left, top, width: right - left, height: bottom - top };
+  return { left, top, width: right - left, height: bottom - top };
 }
 
-function visible(image: HostImage, box: ScoredBox): boolean {
+function visible(image: AreaImage, box: ScoredBox): boolean {
   const { width, height } = windowOf(image, box);
   return width > 0 && height > 0;
 }
 
 /** Runs a network on the crops of all boxes; its outputs as flat lists, one row per box. */
 async function batches<K extends string>(
-  image: HostImage,
+  image: AreaImage,
   boxes: readonly Candidate[],
   { size, device }: { size: number; device: string },
   network: (x: Tensor) => Record<K, Tensor>,
@@ -277,7 +270,7 @@ async function batches<K extends string>(
     const group = boxes.slice(start, start + BATCH);
     const pixels = new Float32Array(group.length * size * size * 3);
     group.forEach((box, i) => {
-      resizeArea(windowOf(image, box), size, size, pixels, i * size * size * 3);
+      image.resize(windowOf(image, box), size, size, pixels, i * size * size * 3);
     });
     const outputs = tidy(() => network(tensor(pixels, { shape: [group.length, size, size, 3], device })));
     for (const [name, y] of Object.entries(outputs) as [K, Tensor][]) {
