@@ -1,7 +1,11 @@
 // `npm run bench:pipeline -- ../shared/data`: milliseconds of each step from photo to rendered face, on one photo of 640x480. Contract: steps that
 // want imported weights or models are left out where these are not there, and said to be; every step is timed until its result has been read.
+// With `--python` (one that has torch) the steps that PyTorch has ops for take turns with its.
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { models, pipeline } from '../src/index.js';
@@ -10,29 +14,65 @@ import { fitCrops } from '../src/pipeline/fitters.js';
 import { resizeBilinear } from '../src/pipeline/image.js';
 import { surfaceOf, uvTableOf } from '../src/pipeline/synthesise.js';
 import { uvTable } from '../src/pipeline/unwrap.js';
-import { poisson, rasterize, type Tensor, tensor, tidy } from '../src/tensor/index.js';
+import { gridSample, poisson, rasterize, type Tensor, tensor, tidy } from '../src/tensor/index.js';
 import { machine, median, whole, writeResult } from './report.js';
 
 const { values: given, positionals } = parseArgs({
   allowPositionals: true,
-  options: { repeats: { type: 'string', default: '20' }, json: { type: 'string' } },
+  options: { repeats: { type: 'string', default: '20' }, json: { type: 'string' }, python: { type: 'string' } },
 });
 const [data = '../shared/data'] = positionals;
 const repeats = whole('repeats', given.repeats);
 
-const rows: { step: string; median: number; min: number }[] = [];
+interface Row {
+  step: string;
+  median: number;
+  min: number;
+}
+const rows: (Row & { peers?: Row[] })[] = [];
 const left: string[] = [];
 
-async function time(step: string, work: () => unknown): Promise<void> {
+const about = machine();
+
+/** Milliseconds of one run of a step by PyTorch; undefined without `--python`. */
+const peer = given.python === undefined ? undefined : peerOf(given.python);
+
+function peerOf(python: string): { run(step: string): Promise<number>; end(): void } {
+  const script = fileURLToPath(new URL('./peers/torch_pipeline.py', import.meta.url));
+  const child = spawn(python, [script, String(about.threads)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    async run(step) {
+      child.stdin.write(`${step}\n`);
+      const { value, done } = await answers.next();
+      if (done) throw new Error(`--python: ${python} ended without an answer to '${step}'; it wants torch`);
+      return Number(value);
+    },
+    end: () => child.stdin.end(),
+  };
+}
+
+function rowOf(step: string, times: number[], indent = ''): Row {
+  const row = { step, median: median(times), min: Math.min(...times) };
+  console.log(`${(indent + step).padEnd(58)} ${row.median.toFixed(2).padStart(8)} ms  (min ${row.min.toFixed(2)})`);
+  return row;
+}
+
+async function time(step: string, work: () => unknown, peers: readonly string[] = []): Promise<void> {
   const times: number[] = [];
+  const theirs = new Map<string, number[]>(peer ? peers.map((name) => [name, []]) : []);
   for (let i = -3; i < repeats; i++) {
     const start = performance.now();
     await work();
     if (i >= 0) times.push(performance.now() - start);
+    for (const [name, list] of theirs) {
+      const taken = await peer?.run(name);
+      if (i >= 0 && taken !== undefined) list.push(taken);
+    }
   }
-  const row = { step, median: median(times), min: Math.min(...times) };
-  rows.push(row);
-  console.log(`${step.padEnd(58)} ${row.median.toFixed(2).padStart(8)} ms  (min ${row.min.toFixed(2)})`);
+  const row = rowOf(step, times);
+  const beside = [...theirs].map(([name, list]) => rowOf(`torch: ${name}`, list, '  '));
+  rows.push(beside.length > 0 ? { ...row, peers: beside } : row);
 }
 
 /** Runs an op and waits for its first result. */
@@ -55,7 +95,6 @@ async function photoOf(file: string): Promise<pipeline.Pixels> {
   return { data: new Uint8Array(bytes), width: 640, height: 480 };
 }
 
-const about = machine();
 console.log(
   `${about.cpu}, ${about.threads} threads, ${about.instructionSet}, node ${about.node}, load ${about.load.toFixed(1)}`,
 );
@@ -153,7 +192,13 @@ if (modelFile && faceboxes && mb05 && picture) {
     shape: [1, 120, 120, 3],
     dtype: 'u8',
   });
-  await time('MobileNet regressor mb05, 120x120', () => regressor.predict(input));
+  await time('MobileNet regressor mb05, 120x120', () => regressor.predict(input), [
+    'regressor, eager',
+    'regressor, channels_last',
+    'regressor, jit frozen',
+  ]);
+  const [alpha, beta] = [new Float64Array(40).fill(0.5), new Float64Array(10).fill(0.5)];
+  await time('vertices of BFM: 38 thousand times 50 modes', () => model.vertices(alpha, beta), ['modes']);
   const surface = surfaceOf(model);
   const faces = tensor(surface, { shape: [surface.length / 3, 3], dtype: 'i32' });
   const placed = tensor(pipelinePlaced(found.vertices), { shape: [found.vertices.length / 3, 3] });
@@ -161,11 +206,25 @@ if (modelFile && faceboxes && mb05 && picture) {
     'rasterise BFM, 76 thousand triangles, 256x256',
     read(() => rasterize(placed, faces, { size: [256, 256], cull: true }).index),
   );
+  const places = Float32Array.from(
+    { length: 2 * 256 * 256 },
+    (_, i) => (((i * 7919) % 65536) / 65536) * (i % 2 ? 480 : 640),
+  );
+  const [scene, grid] = [
+    tensor(Float32Array.from(real.data), { shape: [480, 640, 3] }),
+    tensor(places, { shape: [256, 256, 2] }),
+  ];
+  await time(
+    'sample a photo of 640x480 at 256x256 places',
+    read(() => gridSample(scene, grid)),
+    ['grid_sample'],
+  );
   const layout = uvTable(model.uv, surface, 256);
   await time('unwrap, BFM, 256x256', () => {
     for (const t of Object.values(pipeline.unwrap(real, found.vertices, layout))) t.dispose();
   });
 }
+peer?.end();
 for (const file of left) console.log(`left out what wants ${file}: it is not there`);
 if (given.json) writeResult(given.json, { bench: 'pipeline', machine: about, repeats, rows });
 

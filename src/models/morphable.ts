@@ -262,18 +262,22 @@ function firstNotFinite(data: Float32Array): number {
 
 /** Adds mode by mode, four at a time: a sum is then read and written once for four modes, and rounds as it does one by one. */
 function addModes(sum: Float64Array, modes: Float32Array, coefficients: ArrayLike<number>): void {
-  const used = Array.from({ length: coefficients.length }, (_, m) => m).filter((m) => coefficients[m] !== 0);
   const n = sum.length;
+  const used = Array.from({ length: coefficients.length }, (_, m) => m).filter((m) => coefficients[m] !== 0);
   let k = 0;
   for (; k + 4 <= used.length; k += 4) {
-    const [a, b, c, d] = used.slice(k, k + 4).map((m) => coefficients[m]);
-    const [ma, mb, mc, md] = used.slice(k, k + 4).map((m) => modes.subarray(m * n, (m + 1) * n));
-    for (let i = 0; i < n; i++) sum[i] = sum[i] + a * ma[i] + b * mb[i] + c * mc[i] + d * md[i];
+    const [a, b, c, d] = [used[k] * n, used[k + 1] * n, used[k + 2] * n, used[k + 3] * n];
+    const ca = coefficients[used[k]];
+    const cb = coefficients[used[k + 1]];
+    const cc = coefficients[used[k + 2]];
+    const cd = coefficients[used[k + 3]];
+    for (let i = 0; i < n; i++) {
+      sum[i] = sum[i] + ca * modes[a + i] + cb * modes[b + i] + cc * modes[c + i] + cd * modes[d + i];
+    }
   }
   for (; k < used.length; k++) {
-    const c = coefficients[used[k]];
-    const mode = modes.subarray(used[k] * n, (used[k] + 1) * n);
-    for (let i = 0; i < n; i++) sum[i] += c * mode[i];
+    const [at, c] = [used[k] * n, coefficients[used[k]]];
+    for (let i = 0; i < n; i++) sum[i] += c * modes[at + i];
   }
 }
 
