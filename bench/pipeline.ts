@@ -99,6 +99,8 @@ console.log(
   `${about.cpu}, ${about.threads} threads, ${about.instructionSet}, node ${about.node}, load ${about.load.toFixed(1)}`,
 );
 
+await peer?.run('modes'); // it has loaded what it needs, and takes no core from the first steps
+
 // Without any weights: the package's own face model, cascade and generator.
 const own = pipeline.loadFaceModel();
 const demo = await pipeline.runDemo({ seed: 1, photoSize: 480, yaw: [0], viewSize: 64 });
