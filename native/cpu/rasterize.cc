@@ -82,8 +82,8 @@ inline void cover(const rasterize_args& a, const int32_t* points, int64_t first,
   const Ints across = (most(px, qx, rx) >> 1) - (x0 >> 1), down = (most(py, qy, ry) >> 1) - (y0 >> 1);
   const Ints is_small = (across < (kSide / 2) * one) & (down < (kSide / 2) * one) & (x0 != kNowhere);
   const Ints left = (x0 + (one - 1)) >> kBits, top = (y0 + (one - 1)) >> kBits;
-  const Ints x = left << kBits, y = top << kBits;
-  for (int k = 0; k < 6; ++k) *all[k] = (*all[k] - (k % 2 ? y : x)) & is_small;
+  const Ints x = left * one & is_small, y = top * one & is_small;
+  for (int k = 0; k < 6; ++k) *all[k] = (*all[k] & is_small) - (k % 2 ? y : x);
   const Ints area = (qx - px) * (ry - py) - (qy - py) * (rx - px), sign = (area >> 31) | 1;
   Ints covered = {};
   const Ints faces = is_small & (a.cull ? area < 0 : area != 0);
@@ -91,10 +91,10 @@ inline void cover(const rasterize_args& a, const int32_t* points, int64_t first,
     const Ints ax = sign * (rx - qx), ay = sign * (ry - qy), bx = sign * (px - rx), by = sign * (py - ry);
     Ints row0 = ay * qx - ax * qy, row1 = by * rx - bx * ry, row2 = sign * area - row0 - row1;
     const int columns = centres(most(px, qx, rx)), rows = centres(most(py, qy, ry));
-    for (int i = 0; i < rows; ++i, row0 += ax << kBits, row1 += bx << kBits, row2 += (-ax - bx) << kBits) {
+    for (int i = 0; i < rows; ++i, row0 += ax * one, row1 += bx * one, row2 -= (ax + bx) * one) {
       const Ints row = faces & (top + i >= 0) & (top + i < int32_t(a.h));
       Ints e0 = row0, e1 = row1, e2 = row2;
-      for (int j = 0; j < columns; ++j, e0 -= ay << kBits, e1 -= by << kBits, e2 -= (-ay - by) << kBits) {
+      for (int j = 0; j < columns; ++j, e0 -= ay * one, e1 -= by * one, e2 += (ay + by) * one) {
         const Ints here = row & (left + j >= 0) & (left + j < int32_t(a.w)) & ((e0 | e1 | e2) >= 0);
         covered |= here & (1 << (kSide * i + j));
       }
@@ -168,7 +168,7 @@ void draw_small(const rasterize_args& a, const int32_t* points, int32_t triangle
   const int32_t* t = a.triangles + 3 * int64_t(triangle);
   const int32_t *p = points + 2 * int64_t(t[0]), *q = points + 2 * int64_t(t[1]), *r = points + 2 * int64_t(t[2]);
   const int32_t x0 = int32_t(ceil_pixel(least(p[0], q[0], r[0]))), y0 = int32_t(ceil_pixel(least(p[1], q[1], r[1])));
-  const int32_t x = x0 << kBits, y = y0 << kBits;
+  const int32_t one = int32_t(kOne), x = x0 * one, y = y0 * one;
   const int32_t px = p[0] - x, py = p[1] - y, qx = q[0] - x, qy = q[1] - y, rx = r[0] - x, ry = r[1] - y;
   const int32_t area = (qx - px) * (ry - py) - (qy - py) * (rx - px), sign = area < 0 ? -1 : 1;
   const int32_t ax = sign * (rx - qx), ay = sign * (ry - qy), bx = sign * (px - rx), by = sign * (py - ry);
@@ -179,7 +179,7 @@ void draw_small(const rasterize_args& a, const int32_t* points, int32_t triangle
   for (; covered; covered &= covered - 1) {
     const int32_t place = __builtin_ctz(covered), i = place / kSide, j = place % kSide;
     if (y0 + i < top || y0 + i >= bottom) continue;
-    const int32_t f0 = e0 + ((ax * i - ay * j) << kBits), f1 = e1 + ((bx * i - by * j) << kBits);
+    const int32_t f0 = e0 + (ax * i - ay * j) * one, f1 = e1 + (bx * i - by * j) * one;
     const float b0 = float(f0) * scale, b1 = float(f1) * scale, b2 = float(sign * area - f0 - f1) * scale;
     const float depth = b0 * z0 + b1 * z1 + b2 * z2;
     const int64_t at = (y0 + i) * a.w + x0 + j;
