@@ -34,7 +34,7 @@ describe('AreaImage', () => {
           const pixel = Math.floor(i / 3);
           return (mean(data, Math.floor(pixel / w), pixel % w, i % 3, size) - 127.5) / 128;
         });
-        wanted.forEach((v, i) => expect(out[2 + i]).toBeCloseTo(v, 6));
+        for (const [i, v] of wanted.entries()) expect(out[2 + i]).toBeCloseTo(v, 6);
       });
     }
   }
