@@ -40,6 +40,7 @@ const peer = given.python === undefined ? undefined : peerOf(given.python);
 function peerOf(python: string): { run(step: string): Promise<number>; end(): void } {
   const script = fileURLToPath(new URL('./peers/torch_pipeline.py', import.meta.url));
   const child = spawn(python, [script, String(about.threads)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  for (const part of [child, child.stdin]) part.on('error', () => {}); // the answer that does not come says more
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     async run(step) {

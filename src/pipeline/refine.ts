@@ -31,6 +31,7 @@ const SIDE = 96;
 const AROUND = 1.35;
 /** Radii of the blurs, from rough to fine, in pixels of that square; the last one's error is what is reported. */
 const BLURS = [2, 1];
+
 /**
  * Moves a fit so that the face, drawn with brows, lips, eyes and skin of colours and a light (second-order spherical harmonics) that the
  * photo itself gives, agrees better with the photo: robust least squares over the visible pixels, with the landmarks and coefficients that
