@@ -79,6 +79,14 @@ async function time(step: string, work: () => unknown, peers: readonly string[] 
 /** Runs an op and waits for its first result. */
 const read = (work: () => Tensor) => () => tidy(() => void work().dataSync());
 
+/** Waits for all results, and lets go of them. */
+const readAll = (results: object) => {
+  for (const t of Object.values(results)) {
+    t.dataSync();
+    t.dispose();
+  }
+};
+
 const shared = (name: string): string | undefined => {
   const file = join(data, name);
   if (existsSync(file)) return file;
@@ -133,9 +141,7 @@ await time(
 
 const table = uvTableOf(own, 256);
 const unwrapped = pipeline.unwrap(photo, fit.vertices, table);
-await time('unwrap, own model, 256x256', () => {
-  for (const t of Object.values(pipeline.unwrap(photo, fit.vertices, table))) t.dispose();
-});
+await time('unwrap, own model, 256x256', () => readAll(pipeline.unwrap(photo, fit.vertices, table)));
 await time(
   'complete by symmetry, 256x256',
   read(() => completeByMirror(unwrapped, table.footprint)),
@@ -223,9 +229,7 @@ if (modelFile && faceboxes && mb05 && picture) {
     ['grid_sample'],
   );
   const layout = uvTable(model.uv, surface, 256);
-  await time('unwrap, BFM, 256x256', () => {
-    for (const t of Object.values(pipeline.unwrap(real, found.vertices, layout))) t.dispose();
-  });
+  await time('unwrap, BFM, 256x256', () => readAll(pipeline.unwrap(real, found.vertices, layout)));
 }
 peer?.end();
 for (const file of left) console.log(`left out what wants ${file}: it is not there`);

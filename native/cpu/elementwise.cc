@@ -1,5 +1,6 @@
 // Element-wise kernels: the functions of scalar.h over contiguous (unary) or broadcast (binary) operands.
 #include <stdexcept>
+#include <type_traits>
 #include "rows.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -79,37 +80,46 @@ static uint16_t to_bf16(float f) {
 static int32_t to_i32(double v) { return v != v ? 0 : v <= -2147483648.0 ? INT32_MIN : v >= 2147483647.0 ? INT32_MAX : int32_t(v); }
 static uint8_t to_u8(double v) { return v != v || v <= 0 ? 0 : v >= 255 ? 255 : uint8_t(v); }
 
-static double element(const void* x, int64_t i, DType type) {
-  switch (type) {
-    case DType::f32: return static_cast<const float*>(x)[i];
-    case DType::i32: return static_cast<const int32_t*>(x)[i];
-    case DType::u8: return static_cast<const uint8_t*>(x)[i];
-    case DType::bf16: return from_bf16(static_cast<const uint16_t*>(x)[i]);
-  }
-  return 0;
-}
+struct Bf16 { uint16_t bits; };
 
-static void put(void* y, int64_t i, DType type, double v) {
+inline float number(float v) { return v; }
+inline int32_t number(int32_t v) { return v; }
+inline int32_t number(uint8_t v) { return v; }
+inline float number(Bf16 v) { return from_bf16(v.bits); }
+
+template <class T> inline void put(float& y, T v) { y = float(v); }
+template <class T> inline void put(int32_t& y, T v) { y = to_i32(double(v)); }
+template <class T> inline void put(uint8_t& y, T v) { y = to_u8(double(v)); }
+template <class T> inline void put(Bf16& y, T v) { y.bits = to_bf16(float(v)); }
+
+// Calls f with p as a pointer to numbers of the type, so that its loop is made for it.
+template <class F> void typed(const void* p, DType type, const F& f) {
   switch (type) {
-    case DType::f32: static_cast<float*>(y)[i] = float(v); break;
-    case DType::i32: static_cast<int32_t*>(y)[i] = to_i32(v); break;
-    case DType::u8: static_cast<uint8_t*>(y)[i] = to_u8(v); break;
-    case DType::bf16: static_cast<uint16_t*>(y)[i] = to_bf16(float(v)); break;
+    case DType::f32: return f(static_cast<const float*>(p));
+    case DType::i32: return f(static_cast<const int32_t*>(p));
+    case DType::u8: return f(static_cast<const uint8_t*>(p));
+    case DType::bf16: return f(static_cast<const Bf16*>(p));
   }
+}
+template <class F> void typed(void* p, DType type, const F& f) {
+  typed(static_cast<const void*>(p), type, [&](auto* q) { f(const_cast<std::remove_const_t<std::remove_pointer_t<decltype(q)>>*>(q)); });
 }
 
 void fill(const fill_args& p, Pool& pool) {
   pool.split(p.size, kGrain, [&](int64_t begin, int64_t end) {
-    if (DType(p.dtype) == DType::f32)
-      for (int64_t i = begin; i < end; i++) static_cast<float*>(p.y)[i] = p.value;
-    else
-      for (int64_t i = begin; i < end; i++) put(p.y, i, DType(p.dtype), p.value);
+    typed(p.y, DType(p.dtype), [&](auto* y) {
+      for (int64_t i = begin; i < end; i++) put(y[i], p.value);
+    });
   });
 }
 
 void cast(const cast_args& p, Pool& pool) {
   pool.split(p.size, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) put(p.y, i, DType(p.to), element(p.x, i, DType(p.from)));
+    typed(p.x, DType(p.from), [&](auto* x) {
+      typed(p.y, DType(p.to), [&](auto* y) {
+        for (int64_t i = begin; i < end; i++) put(y[i], number(x[i]));
+      });
+    });
   });
 }
 

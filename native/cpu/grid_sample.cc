@@ -44,29 +44,36 @@ inline Tap tap(float v, int64_t size, bool border) {
   return t;
 }
 
+// kC: the number of channels where it is known, or 0.
+template <int64_t kC> void sample(const grid_sample_args& a, int64_t begin, int64_t end) {
+  const int64_t c = kC ? kC : a.c;
+  for (int64_t p = begin; p < end; ++p) {
+    float gx = a.grid[2 * p], gy = a.grid[2 * p + 1];
+    float* y = a.y + p * c;
+    if (gx != gx || gy != gy) {
+      for (int64_t j = 0; j < c; ++j) y[j] = std::numeric_limits<float>::quiet_NaN();
+      continue;
+    }
+    if (!a.border && !(gx > -1 && gy > -1 && gx < float(a.w) && gy < float(a.h))) {
+      for (int64_t j = 0; j < c; ++j) y[j] = 0;
+      continue;
+    }
+    const Tap tx = tap(gx, a.w, a.border), ty = tap(gy, a.h, a.border);
+    const float *r0 = a.x + ty.i[0] * a.w * c, *r1 = a.x + ty.i[1] * a.w * c;
+    const float *p00 = r0 + tx.i[0] * c, *p01 = r0 + tx.i[1] * c, *p10 = r1 + tx.i[0] * c, *p11 = r1 + tx.i[1] * c;
+    for (int64_t j = 0; j < c; ++j)
+      y[j] = ty.weight[0] * (tx.weight[0] * p00[j] + tx.weight[1] * p01[j]) +
+             ty.weight[1] * (tx.weight[0] * p10[j] + tx.weight[1] * p11[j]);
+  }
+}
+
 }  // namespace
 
 void grid_sample(const grid_sample_args& a, Pool& pool) {
   pool.split(a.pixels, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      float gx = a.grid[2 * p], gy = a.grid[2 * p + 1];
-      float* y = a.y + p * a.c;
-      if (gx != gx || gy != gy) {
-        for (int64_t j = 0; j < a.c; ++j) y[j] = std::numeric_limits<float>::quiet_NaN();
-        continue;
-      }
-      if (!a.border && !(gx > -1 && gy > -1 && gx < float(a.w) && gy < float(a.h))) {
-        for (int64_t j = 0; j < a.c; ++j) y[j] = 0;
-        continue;
-      }
-      Tap tx = tap(gx, a.w, a.border), ty = tap(gy, a.h, a.border);
-      const float *r0 = a.x + ty.i[0] * a.w * a.c, *r1 = a.x + ty.i[1] * a.w * a.c;
-      const float *p00 = r0 + tx.i[0] * a.c, *p01 = r0 + tx.i[1] * a.c, *p10 = r1 + tx.i[0] * a.c,
-                  *p11 = r1 + tx.i[1] * a.c;
-      for (int64_t j = 0; j < a.c; ++j)
-        y[j] = ty.weight[0] * (tx.weight[0] * p00[j] + tx.weight[1] * p01[j]) +
-               ty.weight[1] * (tx.weight[0] * p10[j] + tx.weight[1] * p11[j]);
-    }
+    if (a.c == 3) sample<3>(a, begin, end);
+    else if (a.c == 1) sample<1>(a, begin, end);
+    else sample<0>(a, begin, end);
   });
 }
 

@@ -29,21 +29,29 @@ inline const int32_t* corners(const int32_t* triangles, const int32_t* index, in
   return t;
 }
 
+// kC: the number of attributes where it is known, or 0.
+template <int64_t kC> void interpolate_pixels(const interpolate_args& a, int64_t begin, int64_t end) {
+  const int64_t c = kC ? kC : a.c;
+  for (int64_t p = begin; p < end; ++p) {
+    float* y = a.y + p * c;
+    const int32_t* t = corners(a.triangles, a.index, p, a.count, a.vertex_count);
+    if (!t) {
+      for (int64_t j = 0; j < c; ++j) y[j] = a.background;
+      continue;
+    }
+    const float* b = a.barycentric + 3 * p;
+    const float *v0 = a.attributes + t[0] * c, *v1 = a.attributes + t[1] * c, *v2 = a.attributes + t[2] * c;
+    for (int64_t j = 0; j < c; ++j) y[j] = b[0] * v0[j] + b[1] * v1[j] + b[2] * v2[j];
+  }
+}
+
 }  // namespace
 
 void interpolate(const interpolate_args& a, Pool& pool) {
   pool.split(a.pixels, 4096, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      float* y = a.y + p * a.c;
-      const int32_t* t = corners(a.triangles, a.index, p, a.count, a.vertex_count);
-      if (!t) {
-        for (int64_t j = 0; j < a.c; ++j) y[j] = a.background;
-        continue;
-      }
-      const float* b = a.barycentric + 3 * p;
-      const float *v0 = a.attributes + t[0] * a.c, *v1 = a.attributes + t[1] * a.c, *v2 = a.attributes + t[2] * a.c;
-      for (int64_t j = 0; j < a.c; ++j) y[j] = b[0] * v0[j] + b[1] * v1[j] + b[2] * v2[j];
-    }
+    if (a.c == 3) interpolate_pixels<3>(a, begin, end);
+    else if (a.c == 4) interpolate_pixels<4>(a, begin, end);
+    else interpolate_pixels<0>(a, begin, end);
   });
 }
 

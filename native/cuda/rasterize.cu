@@ -65,11 +65,16 @@ __device__ inline unsigned long long key_of(float depth, int64_t triangle) {
   return static_cast<unsigned long long>(ordered) << 32 | uint32_t(~uint32_t(triangle));
 }
 
+__device__ inline float depth_of(unsigned long long key) {
+  const uint32_t ordered = uint32_t(key >> 32);
+  return __uint_as_float(ordered >> 31 ? ordered & 0x7fffffffu : ~ordered);
+}
+
 __global__ void clear(unsigned long long* keys, int64_t count) {
   for (int64_t i = thread_number(); i < count; i += grid_threads()) keys[i] = 0;
 }
 
-__global__ void draw(rasterize_args p, unsigned long long* keys, unsigned long long* failure) {
+template <class Args> __global__ void draw(Args p, unsigned long long* keys, unsigned long long* failure) {
   const int lane = threadIdx.x % 32;
   for (int64_t i = thread_number() / 32; i < p.count; i += grid_threads() / 32) {
     const int32_t* t = p.triangles + 3 * i;
@@ -107,14 +112,20 @@ __global__ void resolve(rasterize_args p, const unsigned long long* keys) {
   }
 }
 
-}  // namespace
+__global__ void resolve_depth(depth_map_args p, const unsigned long long* keys) {
+  for (int64_t i = thread_number(); i < p.h * p.w; i += grid_threads()) p.depth[i] = keys[i] ? depth_of(keys[i]) : -INFINITY;
+}
 
-void rasterize(const rasterize_args& p, Queue& queue) {
+// The keys of all pixels.
+template <class Args> unsigned long long* draw_all(const Args& p, Queue& queue) {
   auto* keys = queue.workspace<unsigned long long>(p.h * p.w);
   launch<snap>(queue, {grid_for(p.vertex_count, kBlock), kBlock}, p.vertices, p.scratch, p.vertex_count);
   launch<clear>(queue, {grid_for(p.h * p.w, kBlock), kBlock}, keys, p.h * p.w);
-  launch<draw>(queue, {grid_for(p.count * 32, kBlock), kBlock}, p, keys, queue.failure());
-  launch<resolve>(queue, {grid_for(p.h * p.w, kBlock), kBlock}, p, keys);
+  launch<draw<Args>>(queue, {grid_for(p.count * 32, kBlock), kBlock}, p, keys, queue.failure());
+  return keys;
+}
+
+template <class Args> void check_triangles(const Args& p, Queue& queue) {
   const int64_t at = queue.failed_at();
   if (at < 0) return;
   for (int k = 0; k < 3; k++) {
@@ -124,6 +135,20 @@ void rasterize(const rasterize_args& p, Queue& queue) {
     std::snprintf(text, sizeof text, "rasterize: triangle %lld names vertex %d of %lld", static_cast<long long>(at), vertex, static_cast<long long>(p.vertex_count));
     throw std::runtime_error(text);
   }
+}
+
+}  // namespace
+
+void rasterize(const rasterize_args& p, Queue& queue) {
+  const auto* keys = draw_all(p, queue);
+  launch<resolve>(queue, {grid_for(p.h * p.w, kBlock), kBlock}, p, keys);
+  check_triangles(p, queue);
+}
+
+void depth_map(const depth_map_args& p, Queue& queue) {
+  const auto* keys = draw_all(p, queue);
+  launch<resolve_depth>(queue, {grid_for(p.h * p.w, kBlock), kBlock}, p, keys);
+  check_triangles(p, queue);
 }
 
 }  // namespace rescunet::cuda

@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kScatterBlock) scatter_rows(Hits hits, const f
       const int count = append_in_order(hit.row >= first && hit.row < last, Entry{hit.row, source, hit.weight}, list);
       for (int i = 0; i < count; i++) {
         const Entry entry = list[i];
-        if ((entry.row - first) % groups != group) continue;
+        if (((entry.row - first) & (groups - 1)) != group) continue;  // a power of two
         for (int64_t j = lane; j < c; j += lanes) x[entry.row * c + j] += entry.weight * value[entry.source * c + j];
       }
       __syncthreads();

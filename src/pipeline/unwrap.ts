@@ -2,27 +2,29 @@
 // photo, and whether the photo saw it (paper-spec 2.2-2.4). Contract: vertices are image coordinates (x right, y down, pixel
 // centres at integers, larger z nearer); triangles turn counter-clockwise as seen from outside.
 import '../tensor/methods.js';
-import { vertexNormals } from '../models/normals.js';
 import { tensor } from '../tensor/create.js';
 import { gridSample } from '../tensor/ops/grid_sample.js';
-import { type Fragments, interpolate, rasterize } from '../tensor/ops/rasterize.js';
+import { concat } from '../tensor/ops/layout.js';
+import { meshNormals } from '../tensor/ops/mesh_normals.js';
+import { depthMap, type Fragments, interpolate, rasterize } from '../tensor/ops/rasterize.js';
+import { visibility } from '../tensor/ops/visibility.js';
 import { tidy } from '../tensor/scope.js';
 import { ShapeError } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { DepthBuffer, type Extent, extentOf } from './depth-buffer.js';
+import { depthFrame, type Extent, extentOf } from './depth-buffer.js';
 import { crop, type Pixels, toTensor } from './image.js';
 
 /** The UV layout of a mesh at one size: rasterised once, used for every photo. */
 export interface UvTable extends Fragments {
   /** Side of the map in pixels. */
   size: number;
-  /** i32 [t, 3], on the device and in host memory. */
+  /** i32 [t, 3]. */
   triangles: Tensor;
-  hostTriangles: Int32Array;
   /** Vertices of the mesh that the table was made for. */
   vertexCount: number;
-  /** 1 where the map shows surface, row-major [size, size]. */
+  /** 1 where the map shows surface, row-major [size, size]; and the same as f32 [size, size, 3] on the device. */
   footprint: Uint8Array;
+  surface: Tensor;
 }
 
 /**
@@ -42,7 +44,12 @@ export function uvTable(uv: Float32Array, triangles: Int32Array, size = 256): Uv
     return { index: drawn.index, barycentric: drawn.barycentric };
   });
   const footprint = Uint8Array.from(index.dataSync(), (triangle) => (triangle >= 0 ? 1 : 0));
-  return { size, triangles: faces, hostTriangles: triangles, vertexCount, index, barycentric, footprint };
+  const surface = tidy(() =>
+    tensor(footprint, { shape: [size, size, 1], dtype: 'u8' })
+      .cast('f32')
+      .expand([size, size, 3]),
+  );
+  return { size, triangles: faces, vertexCount, index, barycentric, footprint, surface };
 }
 
 export interface Unwrapped {
@@ -74,7 +81,7 @@ export function unwrap(
   photo: Pixels | Tensor,
   vertices: Float32Array,
   table: UvTable,
-  { minimumCosine = 0.1, depthSize = 384 }: UnwrapOptions = {},
+  { minimumCosine = 0.1, depthSize = 256 }: UnwrapOptions = {},
 ): Unwrapped {
   if (vertices.length !== 3 * table.vertexCount) {
     throw new ShapeError(`unwrap: ${vertices.length / 3} vertices, the UV table is of ${table.vertexCount}`);
@@ -83,40 +90,29 @@ export function unwrap(
   const extent = extentOf('unwrap', vertices);
   const [photoHeight, photoWidth] = photo instanceof Tensor ? photo.shape : [photo.height, photo.width];
   return tidy(() => {
-    const attributes = tensor(withFacing(vertices, table.hostTriangles), { shape: [table.vertexCount, 4] });
-    const points = interpolate(attributes, table.triangles, table).dataSync(); // [size, size, 4]
     const { image, left, top } = partOf(photo, extent);
-    const grid = new Float32Array(2 * size * size);
-    for (let p = 0; p < size * size; p++) {
-      grid[2 * p] = points[4 * p] - left;
-      grid[2 * p + 1] = points[4 * p + 1] - top;
-    }
-    const sampled = gridSample(image, tensor(grid, { shape: [size, size, 2] }));
-    const texture = sampled.mul(tensor(new Float32Array(table.footprint), { shape: [size, size, 1] }));
-
-    const depth = new DepthBuffer(vertices, table.triangles, extent, depthSize);
-    const seen = new Uint8Array(size * size);
-    const confidence = new Float32Array(size * size);
-    for (let p = 0; p < size * size; p++) {
-      const x = points[4 * p];
-      const y = points[4 * p + 1];
-      const cosine = points[4 * p + 3];
-      if (table.footprint[p] === 0 || !(cosine > minimumCosine)) continue;
-      if (!(x >= 0 && y >= 0 && x <= photoWidth - 1 && y <= photoHeight - 1)) continue;
-      const z = points[4 * p + 2];
-      const slope = Math.sqrt(Math.max(0, 1 - cosine * cosine)) / cosine;
-      const clearance = depth.clearance(x, y, z, slope);
-      if (clearance < 0) continue;
-      seen[p] = 1;
-      confidence[p] = cosine * clearance;
-    }
-    const mask = erode(seen, size);
-    for (let p = 0; p < mask.length; p++) confidence[p] *= mask[p];
-    return {
-      texture,
-      mask: tensor(mask, { shape: [size, size], dtype: 'u8' }),
-      confidence: tensor(confidence, { shape: [size, size] }),
-    };
+    const { size: depthShape, shift, ...frame } = depthFrame(extent, depthSize);
+    const { inPart, inDepth } = placesOf(vertices, { left, top, scale: frame.scale, shift });
+    const mesh = tensor(inPart, { shape: [table.vertexCount, 3] });
+    const normals = meshNormals(mesh, table.triangles);
+    // y points down here, so the order of the corners turns round, and with it the normals.
+    const cosine = normals.slice({ start: [0, 2], size: [table.vertexCount, 1] }).neg();
+    const points = interpolate(concat([mesh, cosine], { axis: 1 }), table.triangles, table, {
+      background: -1, // a cosine that counts as unseen
+    });
+    const sampled = gridSample(image, points.slice({ start: [0, 0, 0], size: [size, size, 2] }));
+    // Triangles that show their back are left out: what a photo has there (the inside of an open mesh) is not this surface.
+    const depth = depthMap(tensor(inDepth, { shape: [table.vertexCount, 3] }), table.triangles, {
+      size: depthShape,
+      cull: true,
+    });
+    const { mask, confidence } = visibility(points, depth, {
+      ...frame,
+      shift: [shift[0] + left * frame.scale, shift[1] + top * frame.scale],
+      bounds: [-left, -top, photoWidth - 1 - left, photoHeight - 1 - top],
+      minimumCosine,
+    });
+    return { texture: sampled.mul(table.surface), mask, confidence };
   });
 }
 
@@ -130,20 +126,33 @@ function partOf(photo: Pixels | Tensor, { low, high }: Extent): { image: Tensor;
   const top = between(Math.floor(low[1]), photo.height - 1);
   const right = between(Math.floor(high[0]) + 1, photo.width - 1);
   const bottom = between(Math.floor(high[1]) + 1, photo.height - 1);
-  return { image: toTensor(crop(photo, left, top, right - left + 1, bottom - top + 1)), left, top };
+  const part = crop(photo, left, top, right - left + 1, bottom - top + 1);
+  return { image: toTensor(part, 'u8').cast('f32'), left, top };
 }
 
-/** Each vertex's x, y, z and the cosine between its normal and the direction to the viewer -> [N, 4]. */
-function withFacing(vertices: Float32Array, triangles: Int32Array): Float32Array {
-  const normals = vertexNormals(vertices, triangles);
-  const out = new Float32Array((vertices.length / 3) * 4);
-  for (let i = 0, at = 0; i < vertices.length; i += 3, at += 4) {
-    out[at] = vertices[i];
-    out[at + 1] = vertices[i + 1];
-    out[at + 2] = vertices[i + 2];
-    out[at + 3] = -normals[i + 2]; // y points down here, so the order of the corners turns round
+interface Frame {
+  /** Of the part of the photo that is sampled, in the photo. */
+  left: number;
+  top: number;
+  /** From the photo into the depth map. */
+  scale: number;
+  shift: readonly [number, number];
+}
+
+/** Each vertex in the part, and in the depth map: [N, 3] both, z as it is. */
+function placesOf(vertices: Float32Array, { left, top, scale, shift: [shiftX, shiftY] }: Frame) {
+  const inPart = new Float32Array(vertices.length);
+  const inDepth = new Float32Array(vertices.length);
+  for (let i = 0; i < vertices.length; i += 3) {
+    const x = vertices[i];
+    const y = vertices[i + 1];
+    inPart[i] = x - left;
+    inPart[i + 1] = y - top;
+    inDepth[i] = x * scale + shiftX;
+    inDepth[i + 1] = y * scale + shiftY;
+    inPart[i + 2] = inDepth[i + 2] = vertices[i + 2];
   }
-  return out;
+  return { inPart, inDepth };
 }
 
 /** Keeps a pixel of a 0/1 mask of width `size` only with its eight neighbours; the map's edge does not count as unset. */

@@ -11,6 +11,7 @@ import layout from './layout.js';
 import losses from './losses.js';
 import matmul from './matmul.js';
 import mean from './mean.js';
+import meshNormals from './mesh_normals.js';
 import poisson from './poisson.js';
 import pool2d from './pool2d.js';
 import random from './random.js';
@@ -18,6 +19,7 @@ import rasterize from './rasterize.js';
 import reduce from './reduce.js';
 import resize from './resize.js';
 import softmax from './softmax.js';
+import visibility from './visibility.js';
 
 export const cases: Record<string, Case> = {
   attentionGate,
@@ -30,6 +32,7 @@ export const cases: Record<string, Case> = {
   losses,
   matmul,
   mean,
+  meshNormals,
   poisson,
   pool2d,
   random,
@@ -37,6 +40,7 @@ export const cases: Record<string, Case> = {
   reduce,
   resize,
   softmax,
+  visibility,
 };
 
 export const reference = registerReference(Object.assign({}, ...Object.values(cases).map((c) => c.kernels)));

@@ -1,6 +1,6 @@
 import { ones, tensor } from '../../src/tensor/create.js';
 import { maximum } from '../../src/tensor/ops/elementwise.js';
-import { interpolate, rasterize } from '../../src/tensor/ops/rasterize.js';
+import { depthMap, interpolate, rasterize } from '../../src/tensor/ops/rasterize.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { between, type Case, type Input, indicesBelow, type Sample } from './case.js';
 
@@ -53,6 +53,10 @@ const cases: Case = {
           }
       }
     },
+    depth_map({ vertices, triangles, depth }, numbers) {
+      const [index, barycentric] = [new Float64Array(depth.length), new Float64Array(3 * depth.length)];
+      cases.kernels.rasterize({ vertices, triangles, index, barycentric, depth }, numbers, {}, {});
+    },
     interpolate({ attributes, triangles, index, barycentric, y }, { pixels, c, background }) {
       for (let p = 0; p < pixels; p++)
         for (let j = 0; j < c; j++) {
@@ -73,6 +77,12 @@ const cases: Case = {
     look('index without backs', ({ index }) => index, { cull: true }),
     look('barycentric', ({ barycentric }) => barycentric),
     look('depth', ({ depth }) => maximum(depth, -100)),
+    {
+      name: 'depthMap without backs',
+      inputs: { vertices: points, triangles: indicesBelow(40, [60, 3]) },
+      differentiable: [],
+      run: (t) => maximum(depthMap(t.vertices, t.triangles, { size, cull: true }), -100),
+    },
     {
       name: 'interpolate',
       inputs: {
@@ -106,6 +116,11 @@ const cases: Case = {
       name: 'size',
       run: () => rasterize(ones([4, 3]), triangle(), { size: [8, 0] }),
       message: 'rasterize: size [h, w] must be two whole numbers from 1 to 32768, got [8,0]',
+    },
+    {
+      name: 'vertices of depthMap',
+      run: () => depthMap(ones([4, 2]), triangle(), { size: [8, 8] }),
+      message: 'depthMap: vertices must be [n, 3], got [4,2]',
     },
     {
       name: 'attributes',

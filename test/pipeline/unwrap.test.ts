@@ -86,6 +86,24 @@ describe('unwrap', () => {
     expect(psnr(texture, paint(SIZE), { mask })).toBeGreaterThan(33);
   });
 
+  it('a surface hides what is behind it only where it shows its face', () => {
+    const { vertices, image } = photoAt(0);
+    const n = vertices.length / 3;
+    const [x, y, z] = [0, 1, 2].map((c) => Math.max(...vertices.filter((_, i) => i % 3 === c)));
+    const sheet = [0, 0, z + 9, 0, y, z + 9, x, y / 2, z + 9]; // before the face, in the middle of the photo
+    const seen = (order: number[]) => {
+      const hidden = uvTable(
+        Float32Array.of(...mesh.uv, 0, 0, 0, 0, 0, 0),
+        Int32Array.of(...mesh.triangles, ...order.map((k) => n + k)),
+        SIZE,
+      );
+      return share(unwrap(image, Float32Array.of(...vertices, ...sheet), hidden).mask.dataSync(), () => true);
+    };
+    const alone = share(unwrap(image, vertices, table).mask.dataSync(), () => true);
+    expect(seen([0, 2, 1])).toBeCloseTo(alone, 1);
+    expect(seen([0, 1, 2])).toBeLessThan(0.8 * alone);
+  });
+
   it('nothing outside the photo counts as seen', () => {
     const { vertices, image } = photoAt(0);
     const shifted = vertices.map((v, i) => (i % 3 === 0 ? v - 200 : v));

@@ -24,9 +24,11 @@ export {
 export * from './losses.js';
 export * from './matmul.js';
 export * from './mean.js';
+export * from './mesh_normals.js';
 export * from './poisson.js';
 export { avgPool2d, globalAvgPool2d, maxPool2d, type PoolOptions } from './pool2d.js';
 export * from './rasterize.js';
 export { argmax, expand, max, type ReduceOptions, sum, sumTo } from './reduce.js';
 export * from './resize.js';
 export * from './softmax.js';
+export * from './visibility.js';
