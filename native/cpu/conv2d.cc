@@ -159,18 +159,21 @@ static void gathered_product(const Gathered& g, Pool& pool) {
 }
 
 void conv2d(const conv2d_args& p, Pool& pool) {
-  const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, taps = p.kh * p.kw;
+  const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups;
   if (icg == 1 && ocg == 1) return depthwise(p, pool);
+  // Where no window reaches over the left or right edge, its taps in a row lie as one.
+  const bool whole = p.pw == 0 && p.dw == 1 && p.groups == 1;
+  const int64_t across = whole ? p.kw : 1, kw = p.kw / across, taps = p.kh * kw, c = icg * across;
   for (int64_t group = 0; group < p.groups; group++) {
-    const float* w = p.w + group * ocg * taps * icg;
-    const bool narrow = Gathered::is_narrow(icg, ocg);  // w is then in order as it lies
-    pool.run(narrow || p.packed ? 0 : panels_of(ocg), [&](int64_t panel) {  // w [oc][tap ic] -> [panel][tap ic][kWidth]
-      const int64_t depth = taps * icg, first = panel * kWidth * depth;
+    const float* w = p.w + group * ocg * taps * c;
+    const bool narrow = Gathered::is_narrow(c, ocg);  // w is then in order as it lies
+    pool.run(narrow || p.packed ? 0 : panels_of(ocg), [&](int64_t panel) {  // w [oc][tap c] -> [panel][tap c][kWidth]
+      const int64_t depth = taps * c, first = panel * kWidth * depth;
       pack_panel(w + first, depth, std::min<int64_t>(kWidth, ocg - panel * kWidth), depth, p.scratch + first);
     });
-    Gathered g{p.x + group * icg, p.ih, p.iw, p.ic, icg, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
+    Gathered g{p.x + group * icg, p.ih, p.iw, p.ic, c, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
                p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr, {p.y, p.residual, p.activation, p.slope}};
-    for (int64_t t = 0; t < taps; t++) g.ty[t] = int32_t(t / p.kw * p.dh - p.ph), g.tx[t] = int32_t(t % p.kw * p.dw - p.pw);
+    for (int64_t t = 0; t < taps; t++) g.ty[t] = int32_t(t / kw * p.dh - p.ph), g.tx[t] = int32_t(t % kw * p.dw - p.pw);
     gathered_product(g, pool);
   }
 }

@@ -19,7 +19,7 @@ export interface Window {
 /** An RGB image [height, width, 3], 0..255, ready to be resampled. */
 export class AreaImage {
   /** [height + 1, width + 1, 3]: sums over all pixels above and to the left; of bytes modulo 2^32, which differences do not mind. */
-  private readonly sums: Uint32Array | Float64Array;
+  private readonly sums: Int32Array | Float64Array;
 
   constructor(
     data: ArrayLike<number>,
@@ -28,7 +28,7 @@ export class AreaImage {
   ) {
     const stride = 3 * (width + 1);
     const count = (height + 1) * stride;
-    const sums = data instanceof Uint8Array ? new Uint32Array(count) : new Float64Array(count);
+    const sums = data instanceof Uint8Array ? new Int32Array(count) : new Float64Array(count);
     for (let y = 0, from = 0; y < height; y++) {
       let [r, g, b] = [0, 0, 0];
       for (let at = (y + 1) * stride + 3; at < (y + 2) * stride; at += 3, from += 3) {
@@ -46,7 +46,6 @@ export class AreaImage {
   /** Writes a window at size height x width into out, from `at` on: each value v as (v - 127.5) / 128. */
   resize(window: Window, height: number, width: number, out: Float32Array, at = 0): void {
     const { sums } = this;
-    const bytes = sums instanceof Uint32Array;
     const stride = 3 * (this.width + 1);
     const columns = Int32Array.from({ length: 2 * width }, (_, i) => {
       const ends = span(i >> 1, window.width, width);
@@ -61,10 +60,21 @@ export class AreaImage {
         const from = columns[x];
         const to = columns[x + 1];
         const scale = 3 / ((y1 - y0) * (to - from));
-        for (let c = 0; c < 3; c++) {
-          const sum = sums[lower + to + c] - sums[lower + from + c] - sums[upper + to + c] + sums[upper + from + c];
-          out[next++] = ((bytes ? sum >>> 0 : sum) * scale - 127.5) / 128;
+        const [a, b, c, d] = [upper + from, upper + to, lower + from, lower + to];
+        let [red, green, blue] = [0, 0, 0];
+        if (sums instanceof Int32Array) {
+          red = (sums[d] - sums[c] - sums[b] + sums[a]) >>> 0;
+          green = (sums[d + 1] - sums[c + 1] - sums[b + 1] + sums[a + 1]) >>> 0;
+          blue = (sums[d + 2] - sums[c + 2] - sums[b + 2] + sums[a + 2]) >>> 0;
+        } else {
+          red = sums[d] - sums[c] - sums[b] + sums[a];
+          green = sums[d + 1] - sums[c + 1] - sums[b + 1] + sums[a + 1];
+          blue = sums[d + 2] - sums[c + 2] - sums[b + 2] + sums[a + 2];
         }
+        out[next] = (red * scale - 127.5) * 0.0078125;
+        out[next + 1] = (green * scale - 127.5) * 0.0078125;
+        out[next + 2] = (blue * scale - 127.5) * 0.0078125;
+        next += 3;
       }
     }
   }

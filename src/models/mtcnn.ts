@@ -3,7 +3,7 @@
 import { Conv2d, Linear, PReLU } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
 import { tensor } from '../tensor/create.js';
-import { pad, permute, reshape } from '../tensor/ops/layout.js';
+import { permute, reshape } from '../tensor/ops/layout.js';
 import { maxPool2d } from '../tensor/ops/pool2d.js';
 import { softmax } from '../tensor/ops/softmax.js';
 import { tidy } from '../tensor/scope.js';
@@ -13,14 +13,7 @@ import { checkImage, type FaceBox, type FaceDetector, largestFirst, type ScoredB
 
 /** Max pooling with stride 2 whose last window may reach over the edge. */
 function poolCeil(x: Tensor, kernelSize: 2 | 3): Tensor {
-  const missing = (n: number) => 2 * Math.ceil(Math.max(n - kernelSize, 0) / 2) + kernelSize - n;
-  const padding = [
-    [0, 0],
-    [0, missing(x.shape[1])],
-    [0, missing(x.shape[2])],
-    [0, 0],
-  ]; // prettier-ignore
-  return maxPool2d(pad(x, { padding, value: -Infinity }), { kernelSize, stride: 2 });
+  return maxPool2d(x, { kernelSize, stride: 2, ceilMode: true });
 }
 
 /** x [n, h, w, c] as rows in the order of the original: columns outermost, channels innermost. */
@@ -158,16 +151,19 @@ export class Mtcnn extends Module implements FaceDetector {
   /** Stage one: windows of every level of the pyramid that look like a face. */
   private async propose(image: AreaImage): Promise<Candidate[]> {
     const { minSize, factor, thresholds } = this.settings;
-    const found: Candidate[] = [];
     const shortest = Math.min(image.height, image.width);
+    const levels: { scale: number; score: Tensor; offsets: Tensor }[] = [];
+    // The device works on a level while the next one is resampled; answers are fetched when all are under way.
     for (let scale = WINDOW / minSize; shortest * scale >= WINDOW; scale *= factor) {
       const h = Math.floor(image.height * scale + 1);
       const w = Math.floor(image.width * scale + 1);
       const pixels = new Float32Array(3 * h * w);
       image.resize({ left: 0, top: 0, width: image.width, height: image.height }, h, w, pixels);
-      const { score, offsets } = tidy(() =>
-        this.pnet.forward(tensor(pixels, { shape: [1, h, w, 3], device: this.device })),
-      );
+      const x = { pixels, shape: [1, h, w, 3], device: this.device };
+      levels.push({ scale, ...begin(x, (y) => this.pnet.forward(y)) });
+    }
+    const found: Candidate[] = [];
+    for (const { scale, score, offsets } of levels) {
       const across = score.shape[2];
       const [scores, corrections] = await Promise.all([score.data(), offsets.data()]);
       score.dispose();
@@ -258,6 +254,19 @@ function visible(image: AreaImage, box: ScoredBox): boolean {
   return width > 0 && height > 0;
 }
 
+/** Sets the device to work on what a network makes of pixels. */
+function begin<T>(
+  { pixels, shape, device }: { pixels: Float32Array; shape: number[]; device: string },
+  network: (x: Tensor) => T,
+): T {
+  return tidy(() => {
+    const x = tensor(pixels, { shape, device });
+    const y = network(x);
+    x.owner.flush();
+    return y;
+  });
+}
+
 /** Runs a network on the crops of all boxes; its outputs as flat lists, one row per box. */
 async function batches<K extends string>(
   image: AreaImage,
@@ -265,16 +274,19 @@ async function batches<K extends string>(
   { size, device }: { size: number; device: string },
   network: (x: Tensor) => Record<K, Tensor>,
 ): Promise<Record<K, number[]>> {
-  const rows = {} as Record<K, number[]>;
+  const running: Record<K, Tensor>[] = [];
   for (let start = 0; start < boxes.length; start += BATCH) {
     const group = boxes.slice(start, start + BATCH);
     const pixels = new Float32Array(group.length * size * size * 3);
     group.forEach((box, i) => {
       image.resize(windowOf(image, box), size, size, pixels, i * size * size * 3);
     });
-    const outputs = tidy(() => network(tensor(pixels, { shape: [group.length, size, size, 3], device })));
+    running.push(begin({ pixels, shape: [group.length, size, size, 3], device }, network));
+  }
+  const rows = {} as Record<K, number[]>;
+  for (const outputs of running) {
     for (const [name, y] of Object.entries(outputs) as [K, Tensor][]) {
-      rows[name] = [...(rows[name] ?? []), ...(await y.data())];
+      rows[name] = (rows[name] ?? []).concat(Array.from(await y.data()));
       y.dispose();
     }
   }

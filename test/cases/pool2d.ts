@@ -27,8 +27,9 @@ const shapes: [number[], ops.PoolOptions][] = [
   [[1, 9, 7, 5], { kernelSize: 3, stride: 2, padding: 1 }],
   [[1, 7, 10, 19], { kernelSize: [3, 2], stride: [1, 3], padding: [1, 0] }],
   [[1, 3, 3, 1], { kernelSize: 3 }],
+  [[1, 10, 6, 4], { kernelSize: 3, stride: 2 }],
 ];
-const each = (name: string, f: (typeof ops)['maxPool2d']): Sample[] =>
+const each = (name: string, f: (typeof ops)['avgPool2d']): Sample[] =>
   shapes.map(([x, options]) => ({
     name: `${name} [${x}] ${JSON.stringify(options)}`,
     inputs: { x },
@@ -72,6 +73,12 @@ const cases: Case = {
   },
   samples: [
     ...each('maxPool2d', ops.maxPool2d),
+    ...each('maxPool2d in ceilMode', (x, options) => ops.maxPool2d(x, { ...options, ceilMode: true })),
+    {
+      name: 'maxPool2d, ceilMode, a window that would start beyond the edge left out',
+      inputs: { x: [1, 5, 7, 2] },
+      run: (t) => ops.maxPool2d(t.x, { kernelSize: 2, stride: 2, padding: 1, ceilMode: true }),
+    },
     ...each('avgPool2d', ops.avgPool2d),
     { name: 'globalAvgPool2d', inputs: { x: [2, 5, 3, 7] }, run: (t) => ops.globalAvgPool2d(t.x) },
   ],

@@ -26,7 +26,7 @@ export * from './matmul.js';
 export * from './mean.js';
 export * from './mesh_normals.js';
 export * from './poisson.js';
-export { avgPool2d, globalAvgPool2d, maxPool2d, type PoolOptions } from './pool2d.js';
+export { avgPool2d, globalAvgPool2d, type MaxPoolOptions, maxPool2d, type PoolOptions } from './pool2d.js';
 export * from './rasterize.js';
 export { argmax, expand, max, type ReduceOptions, sum, sumTo } from './reduce.js';
 export * from './resize.js';

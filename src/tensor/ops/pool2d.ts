@@ -26,7 +26,13 @@ export interface PoolOptions {
   padding?: Pair;
 }
 
-function geometry(op: string, x: Tensor, { kernelSize, stride = kernelSize, padding = 0 }: PoolOptions) {
+export interface MaxPoolOptions extends PoolOptions {
+  /** A last window that reaches over the edge counts, as in PyTorch; what lies beyond is never chosen. */
+  ceilMode?: boolean;
+}
+
+function geometry(op: string, x: Tensor, options: MaxPoolOptions) {
+  const { kernelSize, stride = kernelSize, padding = 0, ceilMode = false } = options;
   checkDType(op, 'x', x, 'f32');
   if (x.shape.length !== 4) throw new ShapeError(`${op}: x must be [n,h,w,c], got ${showShape(x.shape)}`);
   const [n, ih, iw, c] = x.shape;
@@ -35,8 +41,12 @@ function geometry(op: string, x: Tensor, { kernelSize, stride = kernelSize, padd
   const [ph, pw] = pair(op, 'padding', padding, 0);
   if (2 * ph > kh || 2 * pw > kw)
     throw new ShapeError(`${op}: padding [${ph},${pw}] exceeds half the kernel [${kh},${kw}]`);
-  const oh = Math.floor((ih + 2 * ph - kh) / sh) + 1;
-  const ow = Math.floor((iw + 2 * pw - kw) / sw) + 1;
+  const windows = (size: number, k: number, s: number, p: number) => {
+    const count = Math[ceilMode ? 'ceil' : 'floor']((size + 2 * p - k) / s) + 1;
+    return (count - 1) * s < size + p ? count : count - 1; // a window starts before the edge
+  };
+  const oh = windows(ih, kh, sh, ph);
+  const ow = windows(iw, kw, sw, pw);
   if (oh < 1 || ow < 1) {
     throw new ShapeError(
       `${op}: kernel [${kh},${kw}] is larger than x ${showShape(x.shape)} with padding [${ph},${pw}]`,
@@ -48,7 +58,7 @@ function geometry(op: string, x: Tensor, { kernelSize, stride = kernelSize, padd
 type Params = ReturnType<typeof geometry>['params'];
 
 /** Largest value of each window, padding never chosen; NaN wins. The gradient goes to the first of equal maxima. */
-export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
+export function maxPool2d(x: Tensor, options: MaxPoolOptions): Tensor {
   const { params, shape } = geometry('maxPool2d', x, options);
   const [y, index] = record('max_pool2d', { inputs: [x], outputs: [{ shape }, { shape, dtype: 'i32' }], params });
   return derive('maxPool2d', y, [x], [(dy) => put(dy, index, params)]);
