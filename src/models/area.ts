@@ -16,19 +16,23 @@ export interface Window {
   height: number;
 }
 
-/** An RGB image [height, width, 3], 0..255, ready to be resampled. */
+/** An RGB image [height, width, 3], 0..255, ready to be resampled. May be filled again and again: its memory stays. */
 export class AreaImage {
+  height = 0;
+  width = 0;
   /** [height + 1, width + 1, 3]: sums over all pixels above and to the left; of bytes modulo 2^32, which differences do not mind. */
-  private readonly sums: Int32Array | Float64Array;
+  private sums: Int32Array | Float64Array = new Int32Array(0);
+  private means = new Float32Array(0);
 
-  constructor(
-    data: ArrayLike<number>,
-    readonly height: number,
-    readonly width: number,
-  ) {
+  /** Takes the pixels of an image, row-major. */
+  fill(data: ArrayLike<number>, height: number, width: number): this {
     const stride = 3 * (width + 1);
     const count = (height + 1) * stride;
-    const sums = data instanceof Uint8Array ? new Int32Array(count) : new Float64Array(count);
+    const Sums = data instanceof Uint8Array ? Int32Array : Float64Array;
+    if (!(this.sums instanceof Sums) || this.sums.length < count) this.sums = new Sums(count);
+    const { sums } = this;
+    sums.fill(0, 0, stride);
+    for (let y = 1; y <= height; y++) sums.fill(0, y * stride, y * stride + 3);
     for (let y = 0, from = 0; y < height; y++) {
       let [r, g, b] = [0, 0, 0];
       for (let at = (y + 1) * stride + 3; at < (y + 2) * stride; at += 3, from += 3) {
@@ -40,12 +44,25 @@ export class AreaImage {
         sums[at + 2] = sums[at - stride + 2] + b;
       }
     }
-    this.sums = sums;
+    this.height = height;
+    this.width = width;
+    return this;
   }
 
-  /** Writes a window at size height x width into out, from `at` on: each value v as (v - 127.5) / 128. */
-  resize(window: Window, height: number, width: number, out: Float32Array, at = 0): void {
-    const { sums } = this;
+  /**
+   * Windows at size height x width, each value v as (v - 127.5) / 128 -> [windows.length, height, width, 3], in memory that the next
+   * call takes again.
+   */
+  resample(windows: readonly Window[], height: number, width: number): Float32Array {
+    const size = 3 * height * width;
+    const count = windows.length * size;
+    if (this.means.length < count) this.means = new Float32Array(count);
+    for (const [i, window] of windows.entries()) this.resize(window, height, width, i * size);
+    return this.means.subarray(0, count);
+  }
+
+  private resize(window: Window, height: number, width: number, at: number): void {
+    const { sums, means: out } = this;
     const stride = 3 * (this.width + 1);
     const columns = Int32Array.from({ length: 2 * width }, (_, i) => {
       const ends = span(i >> 1, window.width, width);

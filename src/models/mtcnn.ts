@@ -118,6 +118,8 @@ export class Mtcnn extends Module implements FaceDetector {
   readonly rnet = new RNet();
   readonly onet = new ONet();
   private readonly settings: Required<MtcnnOptions>;
+  /** Images whose memory the next call may use: collecting several megabytes a photo takes longer than filling them. */
+  private readonly idle: AreaImage[] = [];
 
   constructor({ minSize = 20, factor = 0.709, thresholds = [0.6, 0.7, 0.7] }: MtcnnOptions = {}) {
     super();
@@ -135,7 +137,16 @@ export class Mtcnn extends Module implements FaceDetector {
   async detect(image: Tensor): Promise<FaceBox[]> {
     checkImage('Mtcnn.detect', image);
     const [height, width] = image.shape;
-    const host = new AreaImage(await image.data(), height, width);
+    const host = this.idle.pop() ?? new AreaImage();
+    try {
+      host.fill(await image.data(), height, width);
+      return await this.search(host);
+    } finally {
+      this.idle.push(host);
+    }
+  }
+
+  private async search(host: AreaImage): Promise<FaceBox[]> {
     const refined = await this.refine(host, await this.propose(host));
     const faces = await this.finish(host, refined);
     return largestFirst(faces).map(({ left, top, right, bottom, score, landmarks: landmarks5 }) => ({
@@ -157,8 +168,7 @@ export class Mtcnn extends Module implements FaceDetector {
     for (let scale = WINDOW / minSize; shortest * scale >= WINDOW; scale *= factor) {
       const h = Math.floor(image.height * scale + 1);
       const w = Math.floor(image.width * scale + 1);
-      const pixels = new Float32Array(3 * h * w);
-      image.resize({ left: 0, top: 0, width: image.width, height: image.height }, h, w, pixels);
+      const pixels = image.resample([{ left: 0, top: 0, width: image.width, height: image.height }], h, w);
       const x = { pixels, shape: [1, h, w, 3], device: this.device };
       levels.push({ scale, ...begin(x, (y) => this.pnet.forward(y)) });
     }
@@ -277,10 +287,8 @@ async function batches<K extends string>(
   const running: Record<K, Tensor>[] = [];
   for (let start = 0; start < boxes.length; start += BATCH) {
     const group = boxes.slice(start, start + BATCH);
-    const pixels = new Float32Array(group.length * size * size * 3);
-    group.forEach((box, i) => {
-      image.resize(windowOf(image, box), size, size, pixels, i * size * size * 3);
-    });
+    const windows = group.map((box) => windowOf(image, box));
+    const pixels = image.resample(windows, size, size);
     running.push(begin({ pixels, shape: [group.length, size, size, 3], device }, network));
   }
   const rows = {} as Record<K, number[]>;
