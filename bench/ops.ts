@@ -1,12 +1,12 @@
 // `npm run bench [-- name ...] [--json FILE]`: every benchmark of the case files, forward and backward, with benchmark.js.
-// Prints milliseconds, GFLOP/s (or GB/s where no operations are counted), and the spread of the runs.
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+// Prints milliseconds, GFLOP/s (or GB/s where no operations are counted), the share of what the machine was measured to do at best,
+// and the spread of the runs.
 import Benchmark from 'benchmark';
 import { gradient, randn, type Tensor, tensor, tidy } from '../src/tensor/index.js';
-import { addon } from '../src/tensor/native.js';
 import type { Sample } from '../test/cases/case.js';
 import { cases } from '../test/cases/index.js';
+import { measurePeak, wait } from './peak.js';
+import { machine, writeResult } from './report.js';
 
 interface Row {
   op: string;
@@ -17,6 +17,8 @@ interface Row {
   margin: number;
   gflops?: number;
   gigabytes?: number;
+  /** Of the machine's peak in that unit; above 1 where a form needs fewer operations than the direct one, or memory is cached. */
+  share: number;
 }
 
 function inputsOf(sample: Sample): Record<string, Tensor> {
@@ -33,11 +35,6 @@ function inputsOf(sample: Sample): Record<string, Tensor> {
     }),
   );
 }
-
-/** Waits until x has been computed, without copying it. */
-const wait = (x: Tensor): void => {
-  x.owner.readSync(x.storage.slot, 'u8', 0);
-};
 
 function time(f: () => void): { milliseconds: number; margin: number } {
   const benchmark = new Benchmark(f, { maxTime: 0.5, minSamples: 10 }).run();
@@ -58,6 +55,7 @@ function measure(op: string, sample: Sample): Row[] {
       milliseconds,
       margin,
       ...(work ? { gflops: rate(work) } : { gigabytes: rate(bytes) }),
+      share: work ? rate(work) / peak.gflops : rate(bytes) / peak.gigabytes,
     };
   };
   const rows = [row('forward', sample.flops ?? 0, 4 * elements, () => tidy(() => wait(sample.run(inputs))))];
@@ -74,8 +72,12 @@ function measure(op: string, sample: Sample): Row[] {
 const args = process.argv.slice(2);
 const at = args.indexOf('--json');
 const file = at >= 0 ? args.splice(at, 2)[1] : undefined;
-const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, ...addon.info().cpu };
-console.log(`${machine.cpu}, ${machine.threads} threads, ${machine.instructionSet}, node ${machine.node}`);
+const about = machine();
+const peak = measurePeak();
+console.log(
+  `${about.cpu}, ${about.threads} threads, ${about.instructionSet}, node ${about.node}, load ${about.load.toFixed(1)}; ` +
+    `at best ${peak.gflops.toFixed(0)} GFLOP/s, ${peak.gigabytes.toFixed(1)} GB/s`,
+);
 const rows: Row[] = [];
 for (const [op, { benchmarks = [] }] of Object.entries(cases)) {
   if (args.length > 0 && !args.includes(op)) continue;
@@ -90,9 +92,10 @@ for (const [op, { benchmarks = [] }] of Object.entries(cases)) {
         row.pass.padEnd(9),
         `${row.milliseconds.toFixed(3)} ms`.padStart(12),
         rate.padStart(16),
+        `${(100 * row.share).toFixed(0)} %`.padStart(6),
       ];
       console.log(`${text.join(' ')}  ±${row.margin.toFixed(1)}%`);
     }
   }
 }
-if (file) writeFileSync(file, `${JSON.stringify({ machine, rows }, null, 1)}\n`);
+if (file) writeResult(file, { bench: 'ops', machine: { ...about, peak }, rows });

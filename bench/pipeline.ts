@@ -1,11 +1,8 @@
 // `npm run bench:pipeline -- ../shared/data`: milliseconds of each step from photo to rendered face, on one photo of 640x480. Contract: steps that
 // want imported weights or models are left out where these are not there, and said to be; every step is timed until its result has been read.
 // With `--python` (one that has torch) the steps that PyTorch has ops for take turns with its.
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { models, pipeline } from '../src/index.js';
@@ -15,6 +12,7 @@ import { resizeBilinear } from '../src/pipeline/image.js';
 import { surfaceOf, uvTableOf } from '../src/pipeline/synthesise.js';
 import { uvTable } from '../src/pipeline/unwrap.js';
 import { gridSample, poisson, rasterize, type Tensor, tensor, tidy } from '../src/tensor/index.js';
+import { local, Peer, rest } from './peer.js';
 import { machine, median, whole, writeResult } from './report.js';
 
 const { values: given, positionals } = parseArgs({
@@ -34,24 +32,10 @@ const left: string[] = [];
 
 const about = machine();
 
-/** Milliseconds of one run of a step by PyTorch; undefined without `--python`. */
-const peer = given.python === undefined ? undefined : peerOf(given.python);
-
-function peerOf(python: string): { run(step: string): Promise<number>; end(): void } {
-  const script = fileURLToPath(new URL('./peers/torch_pipeline.py', import.meta.url));
-  const child = spawn(python, [script, String(about.threads)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  for (const part of [child, child.stdin]) part.on('error', () => {}); // the answer that does not come says more
-  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  return {
-    async run(step) {
-      child.stdin.write(`${step}\n`);
-      const { value, done } = await answers.next();
-      if (done) throw new Error(`--python: ${python} ended without an answer to '${step}'; it wants torch`);
-      return Number(value);
-    },
-    end: () => child.stdin.end(),
-  };
-}
+/** PyTorch's side: a step's name in, the milliseconds of one run out. */
+const peer = given.python
+  ? new Peer(`--python ${given.python}`, given.python, [local('./peers/torch_pipeline.py'), String(about.threads)])
+  : undefined;
 
 function rowOf(step: string, times: number[], indent = ''): Row {
   const row = { step, median: median(times), min: Math.min(...times) };
@@ -63,12 +47,14 @@ async function time(step: string, work: () => unknown, peers: readonly string[] 
   const times: number[] = [];
   const theirs = new Map<string, number[]>(peer ? peers.map((name) => [name, []]) : []);
   for (let i = -3; i < repeats; i++) {
+    if (peer) await rest();
     const start = performance.now();
     await work();
     if (i >= 0) times.push(performance.now() - start);
     for (const [name, list] of theirs) {
-      const taken = await peer?.run(name);
-      if (i >= 0 && taken !== undefined) list.push(taken);
+      await rest();
+      const taken = Number(await peer?.ask(name));
+      if (i >= 0) list.push(taken);
     }
   }
   const row = rowOf(step, times);
@@ -108,7 +94,7 @@ console.log(
   `${about.cpu}, ${about.threads} threads, ${about.instructionSet}, node ${about.node}, load ${about.load.toFixed(1)}`,
 );
 
-await peer?.run('modes'); // it has loaded what it needs, and takes no core from the first steps
+await peer?.ask('modes'); // it has loaded what it needs, and takes no core from the first steps
 
 // Without any weights: the package's own face model, cascade and generator.
 const own = pipeline.loadFaceModel();
@@ -231,7 +217,7 @@ if (modelFile && faceboxes && mb05 && picture) {
   const layout = uvTable(model.uv, surface, 256);
   await time('unwrap, BFM, 256x256', () => readAll(pipeline.unwrap(real, found.vertices, layout)));
 }
-peer?.end();
+peer?.close();
 for (const file of left) console.log(`left out what wants ${file}: it is not there`);
 if (given.json) writeResult(given.json, { bench: 'pipeline', machine: about, repeats, rows });
 

@@ -1,13 +1,11 @@
 // `npm run bench:step -- --width 64 --size 256 --batch 4 [--kind inference|generator|gan]`: milliseconds, images/s and memory of
 // the generator and of training steps, beside PyTorch's where a Python that has it is given or found. Contract: every subject has
 // a process of its own and they take turns in one run, so that the machine's moods meet all of them.
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { local, Peer, torchOf } from './peer.js';
 import { machine, median, mib, whole, writeResult } from './report.js';
 import { WORK_KINDS, type Work, type WorkKind } from './step-work.js';
 
@@ -33,43 +31,14 @@ interface Answer {
   holders?: string;
 }
 
-/** A process that answers every line with a line. */
-class Process {
-  private readonly child: ChildProcessWithoutNullStreams;
-  private readonly lines: AsyncIterator<string>;
-  private errors = '';
-
-  constructor(
-    readonly name: string,
-    command: string,
-    args: readonly string[],
-    env: NodeJS.ProcessEnv,
-  ) {
-    this.child = spawn(command, args, { env: { ...process.env, ...env } });
-    this.child.stderr.on('data', (text) => {
-      this.errors = `${this.errors}${text}`.slice(-4000);
-    });
-    this.child.on('error', (error) => {
-      this.errors += error.message;
-    });
-    this.child.stdin.on('error', () => {}); // the answer that does not come says more
-    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+/** A subject's process: requests and answers are JSON. */
+class Process extends Peer {
+  async answer(): Promise<Answer> {
+    return JSON.parse(await this.next()) as Answer;
   }
 
-  async next(): Promise<Answer> {
-    const { value, done } = await this.lines.next();
-    if (done) throw new Error(`${this.name} ended: ${this.errors.trim().split('\n').slice(-4).join(' | ')}`);
-    return JSON.parse(value) as Answer;
-  }
-
-  ask(request: 'run' | 'memory'): Promise<Answer> {
-    this.child.stdin.write(`${JSON.stringify({ request })}\n`);
-    return this.next();
-  }
-
-  close(): void {
-    this.child.stdin.end();
-    this.child.kill();
+  async request(request: 'run' | 'memory'): Promise<Answer> {
+    return JSON.parse(await this.ask(JSON.stringify({ request }))) as Answer;
   }
 }
 
@@ -122,16 +91,9 @@ const kinds = given.kind.map((kind) => {
   return known;
 });
 
-/** The version of the PyTorch that this Python has. */
-function torchOf(python: string): string | undefined {
-  const { status, stdout } = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
-  return status === 0 ? stdout.trim() : undefined;
-}
 const python = given.python ?? 'python3';
 const torch = given['no-peer'] ? undefined : torchOf(python);
 if (given.python && !given['no-peer'] && !torch) throw new Error(`--python: ${python} cannot import torch`);
-
-const local = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 function start(work: Work): Process {
   const env = { RESCUNET_THREADS: String(work.threads), OMP_NUM_THREADS: String(work.threads) };
@@ -146,7 +108,7 @@ function start(work: Work): Process {
 /** Writes the weights that peers start from. In a process of its own: copies of all weights are no part of our work's memory. */
 async function handOver(work: Work): Promise<void> {
   const writer = start(work);
-  await writer.next().finally(() => writer.close());
+  await writer.answer().finally(() => writer.close());
 }
 
 /** All subjects of one kind of work, in turns. */
@@ -156,7 +118,7 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
     const process = start(work);
     const subject = { process, ready: {} as Answer, first: Number.NaN, times: [] };
     subjects.push(subject);
-    subject.ready = await process.next();
+    subject.ready = await process.answer();
     return subject.ready;
   };
   try {
@@ -170,21 +132,21 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
       if (!(difference <= TOLERANCE))
         throw new Error(`${kind}: outputs from the same weights differ by ${difference}, allowed ${TOLERANCE}`);
     }
-    for (const subject of subjects) subject.first = (await subject.process.ask('run')).value ?? Number.NaN;
+    for (const subject of subjects) subject.first = (await subject.process.request('run')).value ?? Number.NaN;
     for (const { process, first } of subjects) {
       if (!(Math.abs(first - subjects[0].first) <= 1e-3 * Math.max(1, Math.abs(first))))
         throw new Error(`${kind}: the first step of ${process.name} gives ${first}, ours ${subjects[0].first}`);
     }
     for (let round = 0; round <= repeats; round++) {
       for (const { process, times } of subjects) {
-        const { milliseconds = Number.NaN } = await process.ask('run');
+        const { milliseconds = Number.NaN } = await process.request('run');
         if (round > 0) times.push(milliseconds); // one round to settle
       }
     }
     const rows: Row[] = [];
     let flops: number | null | undefined;
     for (const { process, ready, first, times } of subjects) {
-      const memory = await process.ask('memory');
+      const memory = await process.request('memory');
       flops ??= memory.flops;
       const middle = median(times);
       rows.push({

@@ -48,7 +48,7 @@ const conv = (
   name,
   inputs: { x, w, ...(bias ? { bias: [w[0]] } : {}) },
   run: (t) => conv2d(t.x, t.w, { bias: t.bias, ...options }),
-  flops: 2 * w.reduce((a, b) => a * b, 1) * x[0] * x[1] * x[2],
+  flops: (2 * w.reduce((a, b) => a * b, 1) * x[0] * x[1] * x[2]) / Number(options.stride ?? 1) ** 2,
 });
 
 const transposed = (

@@ -6,6 +6,7 @@ import boxQuadratic from './box_quadratic.js';
 import type { Case } from './case.js';
 import conv2d from './conv2d.js';
 import elementwise from './elementwise.js';
+import fmaChain from './fma_chain.js';
 import gridSample from './grid_sample.js';
 import layout from './layout.js';
 import losses from './losses.js';
@@ -27,6 +28,7 @@ export const cases: Record<string, Case> = {
   boxQuadratic,
   conv2d,
   elementwise,
+  fmaChain,
   gridSample,
   layout,
   losses,
