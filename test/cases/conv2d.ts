@@ -158,6 +158,7 @@ const cases: Case = {
     conv('32 channels, stride 2', [2, 9, 8, 32], [68, 3, 3, 32], { padding: 1, stride: 2, bias: true }),
     conv('32 channels, dilated', [1, 9, 9, 32], [16, 3, 3, 32], { padding: 2, dilation: 2 }),
     { ...conv('256 channels', [1, 4, 4, 256], [68, 3, 3, 256], { padding: 1 }), differences: false },
+    { ...conv('1x1, many pixels', [1, 33, 33, 490], [5, 1, 1, 490]), differences: false },
     // Winograd's form: its own error against float64 is what the tolerance states.
     {
       ...conv('Winograd, ragged', [1, 33, 34, 37], [35, 3, 3, 37], { padding: 1, bias: true }),
