@@ -1,6 +1,8 @@
 // `npm run bench:step -- --width 64 --size 256 --batch 4 [--kind inference|generator|gan]`: milliseconds, images/s and memory of
 // the generator and of training steps, beside PyTorch's where a Python that has it is given or found. Contract: every subject has
-// a process of its own and they take turns in one run, so that the machine's moods meet all of them.
+// a process of its own and they take turns in one run, so that the machine's moods meet all of them. With --busy every turn is taken
+// once more beside a process that keeps one core busy.
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,6 +50,9 @@ interface Row {
   milliseconds: number[];
   median: number;
   min: number;
+  /** Median beside a busy process, and how many times as long that is. */
+  busyMedian?: number;
+  busyRatio?: number;
   imagesPerSecond: number;
   gflops?: number;
   parameters: number;
@@ -71,6 +76,7 @@ const { values: given } = parseArgs({
     python: { type: 'string' },
     'no-peer': { type: 'boolean', default: false },
     holders: { type: 'boolean', default: false },
+    busy: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 });
@@ -111,12 +117,26 @@ async function handOver(work: Work): Promise<void> {
   await writer.answer().finally(() => writer.close());
 }
 
+/** A neighbour that keeps one core busy while `work` runs. */
+async function besideBusy<T>(work: () => Promise<T>): Promise<T> {
+  const neighbour = spawn(process.execPath, ['-e', "process.stdout.write('on'); for (;;);"]);
+  try {
+    await new Promise((resolve, reject) => {
+      neighbour.stdout.once('data', resolve);
+      neighbour.once('error', reject);
+    });
+    return await work();
+  } finally {
+    neighbour.kill('SIGKILL');
+  }
+}
+
 /** All subjects of one kind of work, in turns. */
 async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
-  const subjects: { process: Process; ready: Answer; first: number; times: number[] }[] = [];
+  const subjects: { process: Process; ready: Answer; first: number; times: number[]; busy: number[] }[] = [];
   const open = async (work: Work): Promise<Answer> => {
     const process = start(work);
-    const subject = { process, ready: {} as Answer, first: Number.NaN, times: [] };
+    const subject = { process, ready: {} as Answer, first: Number.NaN, times: [], busy: [] };
     subjects.push(subject);
     subject.ready = await process.answer();
     return subject.ready;
@@ -138,14 +158,16 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
         throw new Error(`${kind}: the first step of ${process.name} gives ${first}, ours ${subjects[0].first}`);
     }
     for (let round = 0; round <= repeats; round++) {
-      for (const { process, times } of subjects) {
+      for (const { process, times, busy } of subjects) {
         const { milliseconds = Number.NaN } = await process.request('run');
         if (round > 0) times.push(milliseconds); // one round to settle
+        if (round > 0 && given.busy)
+          busy.push((await besideBusy(() => process.request('run'))).milliseconds ?? Number.NaN);
       }
     }
     const rows: Row[] = [];
     let flops: number | null | undefined;
-    for (const { process, ready, first, times } of subjects) {
+    for (const { process, ready, first, times, busy } of subjects) {
       const memory = await process.request('memory');
       flops ??= memory.flops;
       const middle = median(times);
@@ -155,6 +177,7 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
         milliseconds: times,
         median: middle,
         min: Math.min(...times),
+        ...(busy.length > 0 && { busyMedian: median(busy), busyRatio: median(busy) / middle }),
         imagesPerSecond: (1000 * shape.batch) / middle,
         gflops: flops ? flops / middle / 1e6 : undefined,
         parameters: ready.parameters ?? Number.NaN,
@@ -182,6 +205,7 @@ function print(rows: readonly Row[]): void {
       `${row.gflops?.toFixed(1) ?? '-'} GFLOP/s`.padStart(16),
       `peak ${mib(row.peakBytes)} (${mib(row.startBytes)} at the start)`,
       row.arenaBytes === undefined ? '' : `arena ${mib(row.arenaBytes)}`,
+      row.busyRatio === undefined ? '' : `beside a busy process ${row.busyRatio.toFixed(2)} times as long`,
     ];
     console.log(text.join('  ').trimEnd());
   }

@@ -24,7 +24,7 @@ const run = (...args: string[]): string =>
 describe('bench/step', () => {
   it('measures a training step in a process of its own and writes it down', () => {
     const file = join(folder, 'step.json');
-    const args = '--width 4 --size 32 --batch 2 --kind generator --repeats 1 --no-peer --json'.split(' ');
+    const args = '--width 4 --size 32 --batch 2 --kind generator --repeats 1 --no-peer --busy --json'.split(' ');
     const text = run('bench/step.ts', ...args, file);
     expect(text).toContain('ours alone');
     const { bench, machine, shape, rows } = JSON.parse(readFileSync(file, 'utf8'));
@@ -35,7 +35,15 @@ describe('bench/step', () => {
     const [row] = rows;
     expect(row).toMatchObject({ subject: 'ours', kind: 'generator' });
     expect(row.milliseconds).toHaveLength(1);
-    for (const value of [row.median, row.min, row.imagesPerSecond, row.gflops, row.parameters, row.arenaBytes])
+    for (const value of [
+      row.median,
+      row.min,
+      row.imagesPerSecond,
+      row.gflops,
+      row.parameters,
+      row.arenaBytes,
+      row.busyRatio,
+    ])
       expect(value).toBeGreaterThan(0);
     expect(row.peakBytes).toBeGreaterThanOrEqual(row.startBytes);
     expect(row.firstValue).toBeGreaterThan(0);
@@ -44,6 +52,23 @@ describe('bench/step', () => {
   it('refuses a shape that the local discriminator cannot see', () => {
     const args = '--width 4 --size 32 --kind gan --no-peer'.split(' ');
     expect(() => run('bench/step.ts', ...args)).toThrow('--kind gan wants --size 64 or more');
+  });
+});
+
+describe('bench/convolutions', () => {
+  it('gives every pass of a convolution as a share of the peak it measured', () => {
+    const file = join(folder, 'convolutions.json');
+    const text = run('bench/convolutions.ts', '--only', '1024->256', '--repeats', '1', '--no-peer', '--json', file);
+    expect(text).toMatch(/1x1 1024->256 @16 +weight gradient +[\d.]+ ms +\d+ GFLOP\/s +\d+ % of peak/);
+    const { bench, machine, rows } = JSON.parse(readFileSync(file, 'utf8'));
+    expect(bench).toBe('convolutions');
+    expect(machine.peak.gflops).toBeGreaterThan(0);
+    expect(rows.map((row: { pass: string }) => row.pass)).toEqual(['forward', 'input gradient', 'weight gradient']);
+    for (const { gflops, share } of rows) expect(share).toBeCloseTo(gflops / machine.peak.gflops);
+  });
+
+  it('says which convolutions there are not', () => {
+    expect(() => run('bench/convolutions.ts', '--only', '9x9')).toThrow("no convolution's name has '9x9' in it");
   });
 });
 
