@@ -5,7 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadDetector, loadRegressor } from '../src/pipeline/detect.js';
+import { loadFaceModel } from '../src/pipeline/face_model.js';
+import { fitPhoto } from '../src/pipeline/fit.js';
 import type { Fit } from '../src/pipeline/fit-face.js';
+import { type Pixels, readPixels } from '../src/pipeline/image.js';
 import { turnFitBack, turnPixels } from '../src/pipeline/turn.js';
 import { lines, rescunet } from './cli/run.js';
 import { sharedPath } from './shared.js';
@@ -244,6 +248,26 @@ test('a table that cannot be written is refused before any work', async () => {
     );
     expect(code).toBe(2);
     expect(stderr).toMatch(reason);
+  }
+});
+
+const annotated = sharedPath('data/faces/aflw2000');
+test.skipIf(absent || !annotated)('photos on a side and upside down are fitted as the upright ones', async () => {
+  const face = loadFaceModel(String(model));
+  const regressor = loadRegressor(join(String(weights), 'mb05_120x120.safetensors'));
+  const detector = loadDetector({ kind: 'faceboxes', weights: [join(String(weights), 'FaceBoxesProd.safetensors')] });
+  const rollOf = async (photo: Pixels) => {
+    const [{ roll }] = await fitPhoto(photo, { model: face, regressor, detector, faces: 'largest' });
+    return roll;
+  };
+  for (const name of readdirSync(String(annotated)).filter((file) => file.endsWith('.jpg'))) {
+    const photo = await readPixels(join(String(annotated), name));
+    const upright = await rollOf(photo);
+    for (const [quarters, angle] of [90, 180, 90].entries()) {
+      const difference = (await rollOf(turnPixels(photo, quarters + 1))) - upright;
+      const turn = Math.abs(((difference + 540) % 360) - 180);
+      expect(Math.abs(turn - angle), `${name} turned ${quarters + 1} times`).toBeLessThan(20);
+    }
   }
 });
 

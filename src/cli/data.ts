@@ -106,7 +106,15 @@ const addPhotoPairOptions = (command: Command, perFile: string): Command =>
 export function addData(program: Command, run: Run): void {
   const data = program
     .command('data')
-    .description('Make training data: pairs of incomplete and complete UV maps, or photos that fitters learn from.');
+    .description('Make training data: pairs of incomplete and complete UV maps, or photos that fitters learn from.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  rescunet data synth-pie --identities 20 --out pairs
+  rescunet data folder album --out pairs
+  rescunet data COMMAND --help   for what each of them wants`,
+    );
   addPairOptions(
     data
       .command('synth-pie')

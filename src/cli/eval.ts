@@ -103,7 +103,17 @@ export interface EvalFitOptions extends WeightOptions {
 }
 
 export function addEval(program: Command, run: Run): void {
-  const evaluation = program.command('eval').description('Measure completion, fitting and recognition.');
+  const evaluation = program
+    .command('eval')
+    .description('Measure completion, fitting and recognition.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  rescunet eval uv --synth-pie identities=10,first=9000 --method mirror
+  rescunet eval fit AFLW2000 --weights-dir weights --model bfm_3ddfa.safetensors
+  rescunet eval COMMAND --help   for what each of them wants`,
+    );
   addUv(evaluation, run);
   addFitting(evaluation, run);
   addVerify(evaluation, run);

@@ -75,7 +75,7 @@ export function addModelBuild(model: Command, run: Run): void {
 Examples:
   rescunet model build scans --out face.safetensors
   rescunet model build scans --landmarks marks.json --identity 80 --held-out 0.2 --out face.safetensors --json
-  rescunet model build ict-scans --topology ict_face_light_skin.safetensors --out face.safetensors
+  rescunet model build more-scans --topology face.safetensors --out larger.safetensors
 
 The folder:
   scans/landmarks.json          68 vertex numbers, iBUG order

@@ -49,6 +49,8 @@ interface Layout {
   /** Tensors that a file of this kind has, all of them. */
   tensors: readonly string[];
   read(tensors: Tensors, metadata: Text): MorphableModel;
+  /** What its reader had to make up. */
+  notes?: readonly string[];
 }
 
 /** What `convertFaceModel` recognises. */
@@ -72,6 +74,9 @@ const LAYOUTS: readonly Layout[] = [
     name: 'Surrey Face Model',
     tensors: ['mean', 'basis', 'eigenvalues', 'tri', 'uv', 'expression', 'ibug_to_vertex'],
     read: fromSurrey,
+    notes: [
+      '18 of the 68 landmarks are not published; they were placed by the 50 that are and may be some millimetres off',
+    ],
   },
 ];
 
@@ -79,7 +84,15 @@ const LAYOUTS: readonly Layout[] = [
  * Reads a .safetensors face model, recognised by the names of its tensors: the plain layout, 3DDFA's Basel model, ICT-FaceKit, Surrey.
  * Units of length stay what they were (`units` of the model). Throws FormatError that lists what was found and what is recognised.
  */
-export function convertFaceModel(path: string, { uv = 'own' }: ConvertOptions = {}): MorphableModel {
+export function convertFaceModel(path: string, options: ConvertOptions = {}): MorphableModel {
+  return readFaceModel(path, options).model;
+}
+
+/** The same, with a line for everything that is not the file's own. */
+export function readFaceModel(
+  path: string,
+  { uv = 'own' }: ConvertOptions = {},
+): { model: MorphableModel; notes: string[] } {
   if (!(uv in REMAPPED)) {
     throw new FormatError(path, 'uv', `wanted ${Object.keys(REMAPPED).join(', ')}, got '${uv}'`);
   }
@@ -96,7 +109,8 @@ export function convertFaceModel(path: string, { uv = 'own' }: ConvertOptions = 
     );
   }
   try {
-    return withLayout(layout.read(tensors, readSafetensorsMetadata(path)), uv);
+    const model = withLayout(layout.read(tensors, readSafetensorsMetadata(path)), uv);
+    return { model, notes: [...(layout.notes ?? [])] };
   } catch (error) {
     if (error instanceof FaceModelError) {
       throw new FormatError(path, error.field, error.message.replace(/^face model: [^:]*: /, ''));

@@ -11,7 +11,7 @@ import type { FaceDetector } from './detect.js';
 import { cascadeRegression } from './fit-cascade.js';
 import { type Fit, placedBy } from './fit-face.js';
 import type { Fitter } from './fitters.js';
-import { type Pixels, toPixels, toTensor } from './image.js';
+import { crop, type Pixels, resizeBilinear, toPixels, toTensor } from './image.js';
 import { refineFit } from './refine.js';
 import { type Box, boxOf, checkBox, type FaceAnswer, type Regression } from './regression.js';
 import { type Regressor, regression62 } from './regression62.js';
@@ -43,8 +43,8 @@ export type Passes = 1 | 2;
 
 /**
  * Fits the model to the faces of a photo (pixels, or a tensor [h, w, 3] in 0..255): to `landmarks` where they are given, else by the regressor or
- * cascade in `roi`, in the square of `box` or `extent`, or in the squares of what the detector finds; where it is not sure of any face, the photo is tried on its
- * sides and upside down too. No face found gives an empty list.
+ * cascade in `roi`, in the square of `box` or `extent`, or in the squares of what the detector finds; where its surest face shows clearly
+ * better on a side or upside down, the photo is taken turned so. No face found gives an empty list.
  * Throws FitError or FaceModelError, before any work, when something that is needed was not given.
  */
 export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions): Promise<Fit[]> {
@@ -74,11 +74,22 @@ export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions)
   return fits.map((fit) => turnFitBack(fit, quarters, { width, height }));
 }
 
-/** Below this score of its best face a photo may lie on its side; there the best has to be as good and clearly better (our choice). */
-const UPRIGHT_SCORE = 0.9;
-const CLEARLY = 0.05;
+/** From this score on a detector is sure of a face; a turned view has to be as sure, and its odds so many times those of the one before. */
+const SURE = 0.9;
+const CLEARLY = 3;
+/**
+ * Detectors are sure of upside-down faces too, so the surest face is looked at again alone and in all four directions: the part of the photo around
+ * it in sides of its box, and the size in pixels it is brought to. All four numbers are our choice on 38 photos turned by 0 to 270 degrees: none of
+ * the upright ones is turned; upside down MTCNN misses none and FaceBoxes 2, which found 20 and 33 of them upright.
+ */
+const AROUND = 1.6;
+const LOOK = 128;
 
-/** Faces of the photo as it is; where none is sure, of the photo turned by the quarter that shows the surest one. */
+const surest = (places: readonly Place[]) => Math.max(0, ...places.map(({ score = 0 }) => score));
+
+const odds = (probability: number) => probability / (1 - probability);
+
+/** Faces of the photo as it is, or turned by the quarter in which its surest face shows best. */
 async function findPlaces(
   photo: Pixels | Tensor,
   detector: FaceDetector,
@@ -93,16 +104,29 @@ async function findPlaces(
       return { box: around, score, roi: roiOfBox(around) };
     });
   };
-  const surest = (places: readonly Place[]) => Math.max(0, ...places.map(({ score = 0 }) => score));
-  let best = { places: await detect(photo), turned: photo, quarters: 0 };
-  if (surest(best.places) >= UPRIGHT_SCORE) return best;
-  for (const quarters of [1, 3, 2]) {
-    const turned = turnPixels(toPixels(photo), quarters);
-    const places = await detect(turned);
-    const score = surest(places);
-    if (score >= UPRIGHT_SCORE && score > surest(best.places) + CLEARLY) best = { places, turned, quarters };
-  }
-  return best;
+  /** The view of least quarter turns that is clearly better than those before. */
+  const bestOf = async (seen: Pixels, upright: Place[]) => {
+    let best = { places: upright, turned: seen, quarters: 0 };
+    for (const quarters of [1, 3, 2]) {
+      const turned = turnPixels(seen, quarters);
+      const places = await detect(turned);
+      const score = surest(places);
+      if (score >= SURE && odds(score) > CLEARLY * odds(surest(best.places))) best = { places, turned, quarters };
+    }
+    return best;
+  };
+  const places = await detect(photo);
+  if (surest(places) < SURE) return bestOf(toPixels(photo), places);
+  const [left, top, right, bottom] = places.find(({ score }) => score === surest(places))?.box ?? [0, 0, 0, 0];
+  const side = Math.max(1, Math.round(AROUND * Math.max(right - left, bottom - top)));
+  const pixels = toPixels(photo);
+  const alone = crop(pixels, Math.round((left + right - side) / 2), Math.round((top + bottom - side) / 2), side, side);
+  const small = resizeBilinear(alone, LOOK, LOOK);
+  const { quarters } = await bestOf(small, await detect(small));
+  if (quarters === 0) return { places, turned: photo, quarters };
+  const turned = turnPixels(pixels, quarters);
+  const again = await detect(turned);
+  return surest(again) >= SURE ? { places: again, turned, quarters } : { places, turned: photo, quarters: 0 };
 }
 
 interface Place {

@@ -8,7 +8,7 @@ import { readNpz } from '../formats/npy.js';
 import { readPickle } from '../formats/numpy-pickle.js';
 import { readObj } from '../formats/obj.js';
 import { FaceModelError, MorphableModel } from '../models/morphable.js';
-import { type ConvertOptions, convertFaceModel, loadFaceModel, withLayout } from './face_model.js';
+import { type ConvertOptions, convertFaceModel, loadFaceModel, readFaceModel, withLayout } from './face_model.js';
 import { findLandmarks, readLandmarkVertices } from './landmark-vertices.js';
 import { fromBasel2009, fromBasel2017, fromDeep3d, fromFace3d, fromZhu, read3ddfaFolder } from './model-basel.js';
 import { fromFlame, readFaceKitFolder } from './model-blendshapes.js';
@@ -56,7 +56,8 @@ export interface RawModel {
 const KNOWN =
   'wanted a face model: .safetensors of this package; Basel 2009 (01_MorphableModel.mat), 2017 or 2019 (.h5); 3DDFA (Model_Shape.mat, ' +
   'the folder train.configs) or 3DDFA_V2 (the folder configs, bfm_noneck_v3.pkl); face3d (BFM.mat); Deep3DFaceReconstruction ' +
-  '(BFM_model_front.mat); FLAME (.pkl, .npz); ICT-FaceKit (the folder FaceXModel)';
+  '(BFM_model_front.mat); FLAME (.pkl, .npz); ICT-FaceKit (the folder FaceXModel); Surrey, 3DDFA and ICT-FaceKit as .safetensors of their ' +
+  'arrays (docs/face-models.md)';
 
 /**
  * Reads a face model of any known kind. Throws FormatError naming what of the file is missing, or, for an unknown one, what it holds and
@@ -66,7 +67,7 @@ export async function importFaceModel(file: string, options: ImportOptions = {})
   const found = statSync(file, { throwIfNoEntry: false });
   if (!found) throw new FormatError(file, 'file', `does not exist; ${KNOWN}`);
   if (found.isFile() && /\.safetensors$/i.test(file) && !options.landmarks && !options.texture) {
-    return { model: convertFaceModel(file, options), layout: 'safetensors', notes: [] };
+    return { ...readFaceModel(file, options), layout: 'safetensors' };
   }
   try {
     const raw = found.isDirectory() ? readFolder(file) : await readFile(file);

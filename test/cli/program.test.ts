@@ -168,4 +168,14 @@ describe('the executable', () => {
     const wrong = spawn('synth', 'photo.jpg', '--yaw', 'left');
     expect([wrong.status, wrong.stdout, lines(wrong.stderr).length]).toEqual([2, '', 1]);
   });
+
+  // The package is compiled by tsc, the tests are not: they order fields and super() differently.
+  test('says what is wrong with a training configuration', () => {
+    const file = join(root, 'wrong.yaml');
+    writeFileSync(file, 'task: fitter\n');
+    const { status, stderr } = spawn('train', file, '--set', 'steps=abc');
+    expect([status, lines(stderr).length > 0]).toEqual([2, true]);
+    expect(stderr).toContain('steps');
+    expect(stderr).not.toContain('unexpected');
+  });
 });

@@ -9,14 +9,17 @@ import { type Exclusive, keysOf } from './config-leaves.js';
 
 /** All that is wrong with a configuration: `problems` has one line each, the message them all. */
 export class TrainConfigError extends FormatError {
-  constructor(
-    file: string,
-    readonly problems: readonly string[],
-  ) {
+  readonly problems: readonly string[];
+
+  constructor(file: string, problems: readonly string[]) {
     const [first] = problems;
     const colon = first.indexOf(': ');
-    if (problems.length === 1) super(file, first.slice(0, colon), first.slice(colon + 2));
-    else super(file, `${problems.length} problems`, problems.map((line) => `\n  ${line}`).join(''));
+    const [field, problem] =
+      problems.length === 1
+        ? [first.slice(0, colon), first.slice(colon + 2)]
+        : [`${problems.length} problems`, problems.map((line) => `\n  ${line}`).join('')];
+    super(file, field, problem);
+    this.problems = problems;
   }
 }
 
