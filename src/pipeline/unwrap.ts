@@ -74,8 +74,8 @@ export interface UnwrapOptions {
 /**
  * Samples the photo (pixels, or f32 [h, w, 3] in 0..255) at the surface and decides visibility: normal towards the viewer,
  * nothing of the mesh in front (z-buffer), inside the photo and not at the mesh's outline, and one pixel away from anything
- * unseen. Visibility is decided per UV pixel, not per vertex: our choice because it
- * is sharper. Throws ShapeError when vertices and table do not belong together.
+ * unseen. Visibility is decided per UV pixel, not per vertex: our choice because it is sharper. Throws ShapeError when vertices
+ * and table do not belong together.
  */
 export function unwrap(
   photo: Pixels | Tensor,
