@@ -22,7 +22,7 @@ struct WeightProblem {
   int64_t blocks, block;     // channel blocks and the floats of one
   int64_t columns, steps;    // columns of a kernel position, and how many such positions there are
   bool together;             // a row of the kernel is one run of columns
-  bool in_place;             // X is read where it lies
+  bool in_place;             // chunks take their columns of X from where it lies, a block of pixels at a time
   float *padded, *turned;
 
   WeightProblem(const conv2d_weight_args& a, int64_t group) : p(a) {

@@ -69,7 +69,7 @@ export async function fitPhoto(photo: Pixels | Tensor, options: FitPhotoOptions)
   places.sort((a, b) => area(b) - area(a));
   const wanted = faces === 'largest' ? places.slice(0, 1) : places;
   if (wanted.length === 0) return [];
-  const fits = await fitted(toPixels(turned), wanted);
+  const fits = await fitted(turned, wanted);
   const [height, width] = photo instanceof Tensor ? photo.shape : [photo.height, photo.width];
   return fits.map((fit) => turnFitBack(fit, quarters, { width, height }));
 }
@@ -92,7 +92,7 @@ async function findPlaces(
   photo: Pixels | Tensor,
   detector: FaceDetector,
   roiOfBox: Regression['roiOfBox'],
-): Promise<{ places: Place[]; turned: Pixels | Tensor; quarters: number }> {
+): Promise<{ places: Place[]; turned: Pixels; quarters: number }> {
   const detect = async (seen: Pixels | Tensor): Promise<Place[]> => {
     const image = seen instanceof Tensor ? seen : toTensor(seen, 'u8');
     const found = await detector.detect(image);
@@ -109,12 +109,12 @@ async function findPlaces(
     const found = [places];
     for (const view of views.slice(1)) found.push(await detect(view()));
     const quarters = clearest(found.map(surest));
-    return { places: found[quarters], turned: quarters === 0 ? photo : views[quarters](), quarters };
+    return { places: found[quarters], turned: views[quarters](), quarters };
   }
   const best = places.find(({ score }) => score === surest(places))?.box ?? [0, 0, 0, 0];
   const quarters = clearest((await detect(fourViews(pixels, best)).then(byQuadrant)).map(surest));
   const again = quarters === 0 ? places : await detect(views[quarters]());
-  if (quarters === 0 || surest(again) < SURE) return { places, turned: photo, quarters: 0 };
+  if (quarters === 0 || surest(again) < SURE) return { places, turned: pixels, quarters: 0 };
   return { places: again, turned: views[quarters](), quarters };
 }
 
