@@ -27,6 +27,8 @@ export const FACE_MODEL_TENSORS = [
   'uv',
   'parameter_mean',
   'parameter_std',
+  'source',
+  'source_count',
 ] as const;
 
 /** A face model whose arrays do not fit together; the message names the field. */

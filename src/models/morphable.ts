@@ -28,10 +28,19 @@ export interface MorphableModelFields {
   /** [62] statistics that undo the whitening of an imported 3DDFA regressor. */
   parameterMean?: Float32Array;
   parameterStd?: Float32Array;
+  /** Where the vertices are those of a published or scanned mesh with some left out or doubled (seams): which one each copies. */
+  source?: SourceMesh;
   name?: string;
   licence?: string;
   /** Unit of length of `mean` and of the displacements, e.g. `mm` or `um`. */
   units?: string;
+}
+
+export interface SourceMesh {
+  /** [N] vertex numbers of that mesh. */
+  vertices: Int32Array;
+  /** How many vertices it has. */
+  count: number;
 }
 
 /**
@@ -48,6 +57,7 @@ export class MorphableModel {
   readonly uv: Float32Array;
   readonly parameterMean: Float32Array | undefined;
   readonly parameterStd: Float32Array | undefined;
+  readonly source: SourceMesh | undefined;
   readonly name: string;
   readonly licence: string;
   readonly units: string;
@@ -69,6 +79,7 @@ export class MorphableModel {
     this.uv = fields.uv;
     this.parameterMean = fields.parameterMean;
     this.parameterStd = fields.parameterStd;
+    this.source = fields.source;
     this.name = fields.name ?? 'face model';
     this.licence = fields.licence ?? 'not stated';
     this.units = fields.units ?? 'mm';
@@ -133,8 +144,13 @@ export class MorphableModel {
       if (at === undefined) throw new FaceModelError('landmarks', `landmark ${i + 1} is not among the vertices kept`);
       return at;
     });
+    const origin = this.source;
     return new MorphableModel({
       ...this,
+      source: {
+        vertices: source.map((vertex) => origin?.vertices[vertex] ?? vertex),
+        count: origin?.count ?? this.vertexCount,
+      },
       mean: gatherRows(this.mean, 1, source),
       identity: gatherRows(this.identity, this.identityCount, source),
       expression: gatherRows(this.expression, this.expressionCount, source),
@@ -146,8 +162,8 @@ export class MorphableModel {
 
   /**
    * From the plain layout: mean [N,3], identity [k,N,3], identity_std [k], expression [k,N,3], expression_std [k],
-   * triangles [T,3], landmarks [68], uv [N,2], and optionally parameter_mean, parameter_std [62]; metadata name, licence,
-   * units. Throws FaceModelError naming the tensor.
+   * triangles [T,3], landmarks [68], uv [N,2], and optionally parameter_mean, parameter_std [62], source [N] with source_count [1];
+   * metadata name, licence, units. Throws FaceModelError naming the tensor.
    */
   static fromTensors(
     tensors: Readonly<Record<string, HostTensor>>,
@@ -166,6 +182,11 @@ export class MorphableModel {
       need(tensors, 'parameter_mean', [62]);
       need(tensors, 'parameter_std', [62]);
     }
+    const copied = 'source' in tensors || 'source_count' in tensors;
+    if (copied) {
+      need(tensors, 'source', [n]);
+      need(tensors, 'source_count', [1]);
+    }
     return new MorphableModel({
       mean: floats(tensors.mean),
       identity: floats(tensors.identity),
@@ -177,6 +198,9 @@ export class MorphableModel {
       uv: floats(tensors.uv),
       parameterMean: statistics ? floats(tensors.parameter_mean) : undefined,
       parameterStd: statistics ? floats(tensors.parameter_std) : undefined,
+      source: copied
+        ? { vertices: integers('source', tensors.source), count: Number(tensors.source_count.data[0]) }
+        : undefined,
       name: metadata.name,
       licence: metadata.licence,
       units: metadata.units,
@@ -199,6 +223,10 @@ export class MorphableModel {
     if (this.parameterMean && this.parameterStd) {
       tensors.parameter_mean = { dtype: 'f32', shape: [62], data: this.parameterMean };
       tensors.parameter_std = { dtype: 'f32', shape: [62], data: this.parameterStd };
+    }
+    if (this.source) {
+      tensors.source = { dtype: 'i32', shape: [n], data: this.source.vertices };
+      tensors.source_count = { dtype: 'i32', shape: [1], data: Int32Array.of(this.source.count) };
     }
     return { tensors, metadata: { name: this.name, licence: this.licence, units: this.units } };
   }
@@ -236,6 +264,17 @@ export class MorphableModel {
       const bad = this[field].findIndex((x) => x < 0 || x >= n);
       if (bad >= 0) {
         throw new FaceModelError(field, `vertex ${this[field][bad]} (number ${bad}) is not one of the ${n} vertices`);
+      }
+    }
+    if (this.source) {
+      const { vertices, count } = this.source;
+      length('source', vertices, n, `[${n}]`);
+      const bad = vertices.findIndex((x) => x < 0 || x >= count);
+      if (bad >= 0) {
+        throw new FaceModelError(
+          'source',
+          `vertex ${vertices[bad]} (number ${bad}) is not one of the ${count} vertices`,
+        );
       }
     }
     const outside = this.uv.findIndex((x) => x < -1e-4 || x > 1 + 1e-4);

@@ -36,8 +36,8 @@ export function loadFaceModel(path?: string, options: ConvertOptions = {}): Morp
 
 /**
  * Writes the plain layout: `mean` [N, 3], `identity` [k, N, 3], `identity_std` [k], `expression` [k, N, 3], `expression_std` [k],
- * `triangles` [T, 3], `landmarks` [68], `uv` [N, 2], where the source had them `parameter_mean`, `parameter_std` [62]; name, licence and units as
- * metadata. All f32 and i32, since modes in tiny units do not survive f16.
+ * `triangles` [T, 3], `landmarks` [68], `uv` [N, 2], where the source had them `parameter_mean`, `parameter_std` [62], where vertices are
+ * copies `source` [N] and `source_count` [1]; name, licence and units as metadata. All f32 and i32, since modes in tiny units do not survive f16.
  */
 export function saveFaceModel(path: string, model: MorphableModel): void {
   const { tensors, metadata } = model.toTensors();

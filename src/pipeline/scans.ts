@@ -58,7 +58,10 @@ export interface BuildFaceModelOptions extends Omit<ScanModelOptions, 'onStage'>
   neutral?: string;
   /** File of 68 vertex numbers from 0, JSON or text; by default `landmarks.json` or `landmarks.txt` in the folder. */
   landmarks?: string;
-  /** A face model of the same vertices, which then gives landmarks, triangles and texture coordinates. */
+  /**
+   * A face model of the same vertices, or made from a mesh of the same vertices by leaving some out and doubling some at seams (as imports do); it then
+   * gives landmarks, triangles and texture coordinates.
+   */
   topology?: MorphableModel;
   /** Share of the subjects that the model is not made of but measured on. */
   heldOut?: number;
@@ -107,14 +110,21 @@ export function buildFaceModel(folder: string, options: BuildFaceModelOptions = 
 
   const first = readMesh(found[0].neutral);
   const n = first.vertices.shape[0];
-  if (topology && topology.vertexCount !== n) {
+  const given = topology && meshOf(topology);
+  if (given && given.count !== n) {
+    const published = topology.source
+      ? ` of the mesh that it was made from (${topology.vertexCount} vertices are left)`
+      : '';
     throw new FormatError(
       found[0].neutral,
       'vertices',
-      `${n}, the model whose topology was given has ${topology.vertexCount}`,
+      `${n}, the model whose topology was given has ${given.count}${published}`,
     );
   }
-  const landmarks = topology ? topology.landmarks : landmarksOf(folder, options.landmarks, first.triangles.data);
+  const landmarks =
+    topology && given
+      ? topology.landmarks.map((v) => given.source[v])
+      : landmarksOf(folder, options.landmarks, first.triangles.data);
   const outside = landmarks.find((v) => v >= n);
   if (outside !== undefined)
     throw new FormatError(folder, 'landmarks', `vertex ${outside} is not one of the ${n} vertices`);
@@ -154,8 +164,8 @@ export function buildFaceModel(folder: string, options: BuildFaceModelOptions = 
   );
   if (built.identityStd.length === 0) throw new FormatError(folder, 'scans', 'all neutral scans are the same');
 
-  const mesh = topology ? undefined : ownUv(first);
-  const triangles = topology ? topology.triangles : (first.triangles.data as Int32Array);
+  const mesh = given ?? ownUv(first);
+  const triangles = given ? given.triangles.map((v) => given.source[v]) : first.triangles.data;
   const marks = rowsOf(built.mean, landmarks);
   const rotation = uprightRotation(marks, loadFaceModel());
   if (rotation) for (const rows of [built.mean, built.identity, built.expression]) turn(rows, rotation);
@@ -163,14 +173,14 @@ export function buildFaceModel(folder: string, options: BuildFaceModelOptions = 
     ...built,
     triangles: outwards(built.mean, Int32Array.from(triangles)),
     landmarks,
-    uv: topology ? topology.uv : new Float32Array(2 * n),
+    uv: new Float32Array(2 * n),
     name: options.name ?? path.basename(path.resolve(folder)),
     licence: options.licence ?? 'that of the scans',
     units: options.units ?? unitOf(marks),
   });
-  const split = mesh && uv === 'own' ? whole.remap(mesh.source, mesh.triangles, mesh.uv) : whole;
+  const split = mesh && (given || uv === 'own') ? whole.remap(mesh.source, mesh.triangles, mesh.uv) : whole;
   if (split !== whole) outwards(split.mean, split.triangles);
-  const model = withLayout(split, uv === 'own' && !mesh && !topology ? 'cylindrical' : uv);
+  const model = withLayout(split, uv === 'own' && !mesh ? 'cylindrical' : uv);
   return {
     model,
     report: {
@@ -200,6 +210,12 @@ function equal(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
+}
+
+/** The mesh of a face model, over the vertices of what it was made from. */
+function meshOf({ source, vertexCount, triangles, uv }: MorphableModel): SplitMesh & { count: number } {
+  const vertices = source?.vertices ?? Int32Array.from({ length: vertexCount }, (_, i) => i);
+  return { source: vertices, count: source?.count ?? vertexCount, triangles: triangles.slice(), uv };
 }
 
 /** The mesh with its own texture coordinates; undefined where it has none or they leave the map. */

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { saveObj } from '../../src/formats/obj.js';
 import { Random } from '../../src/head/random.js';
-import type { MorphableModel } from '../../src/models/morphable.js';
+import { MorphableModel } from '../../src/models/morphable.js';
 import { generalisedProcrustes, procrustes, robustProcrustes, transform } from '../../src/models/procrustes.js';
 import { modelFromScans, type ScannedSubject } from '../../src/models/scan-model.js';
-import { convertFaceModel, loadFaceModel } from '../../src/pipeline/face_model.js';
+import { convertFaceModel, loadFaceModel, saveFaceModel } from '../../src/pipeline/face_model.js';
 import { buildFaceModel, findScans } from '../../src/pipeline/scans.js';
 import { lines, rescunet } from '../cli/run.js';
 import { sharedPath } from '../shared.js';
@@ -266,6 +266,41 @@ describe('a folder of scans', () => {
     expect(lines(ran.stdout)[0]).toMatch(/^6 subjects \(1 held out\), 10 scans of 10403 vertices: /);
     expect(ran.stdout).toMatch(/identity: \d modes from 5 scans, \d+\.\d\d % of their variance/);
     expect(ran.stdout).toMatch(/held out: rms .*, mean .*, worst .* m/);
+  });
+
+  test('is read with the topology of a model that has the vertices in another order and some of them double', () => {
+    const embedded = loadFaceModel();
+    const options = { align: 'none', heldOut: 0, identityModes: 2 } as const;
+    const { model: plain } = buildFaceModel(scans, { ...options, topology: embedded });
+    // Vertices the other way round; the first one is double, as at a seam, and the copy has one of its triangles.
+    const n = embedded.vertexCount;
+    const source = Int32Array.from({ length: n + 1 }, (_, i) => Math.max(0, n - 1 - i));
+    const triangles = embedded.triangles.map((v) => n - 1 - v);
+    triangles[triangles.findIndex((v) => v === n - 1)] = n;
+    const uv = Float32Array.from({ length: 2 * (n + 1) }, (_, i) => embedded.uv[2 * source[i >> 1] + (i & 1)]);
+    const split = embedded.remap(source, triangles, uv);
+    const file = join(folder, 'split.safetensors');
+    saveFaceModel(file, split);
+    const before = triangles.slice();
+    const { model: built } = buildFaceModel(scans, { ...options, topology: loadFaceModel(file) });
+    expect(triangles).toEqual(before);
+    expect(built.vertexCount).toBe(n + 1);
+    expect(built.source).toEqual({ vertices: source, count: n });
+    expect(built.triangles).toEqual(triangles);
+    expect(built.uv).toEqual(split.uv);
+    expect(built.landmarks).toEqual(split.landmarks);
+    for (const i of [0, 1, 4711, n - 1, n]) {
+      expect(Array.from(built.mean.subarray(3 * i, 3 * i + 3))).toEqual(
+        Array.from(plain.mean.subarray(3 * source[i], 3 * source[i] + 3)),
+      );
+    }
+    const wrong = new MorphableModel({ ...split, source: { vertices: source, count: n + 7 } });
+    expect(() => buildFaceModel(scans, { ...options, topology: wrong })).toThrow(
+      new RegExp(`vertices: ${n}, the model whose topology was given has ${n + 7} of the mesh that it was made from`),
+    );
+    expect(() => new MorphableModel({ ...split, source: { vertices: source, count: 9 } })).toThrow(
+      /source: vertex \d+ \(number 0\) is not one of the 9 vertices/,
+    );
   });
 
   test('that does not fit is refused by name', async () => {
