@@ -3,16 +3,13 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import type { MorphableModel } from '../models/morphable.js';
+import type { ImportOptions } from '../pipeline/model-import.js';
 import { EMBEDDED_MODEL, type Run } from './command.js';
 import { EXIT_OK, UsageError } from './errors.js';
 import { addModelBuild } from './model-build.js';
+import type { Reporter } from './reporter.js';
 
-interface ConvertOptions {
-  uv: 'own' | 'cylindrical' | 'package';
-  landmarks?: string;
-  texture?: string;
-  json?: boolean;
-}
+type ConvertOptions = ImportOptions & { json?: boolean };
 
 export function addModel(program: Command, run: Run): void {
   const model = program
@@ -27,19 +24,17 @@ export function addModel(program: Command, run: Run): void {
   model
     .command('inspect')
     .description('Print what a face model holds: counts, units, licence, bounds, UV coverage.')
-    .argument('[file]', 'a face model (default: the one that ships with the package)')
+    .argument('[in]', 'a face model of any kind that convert reads (default: the one that ships with the package)')
+    .addOption(landmarks())
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
-      '\nExamples:\n  rescunet model inspect\n  rescunet model inspect bfm_3ddfa.safetensors --json',
+      '\nExamples:\n  rescunet model inspect\n  rescunet model inspect bfm_3ddfa.safetensors --json\n  rescunet model inspect ICT-FaceKit/FaceXModel',
     )
-    .action((file: string | undefined, options: { json?: boolean }) =>
+    .action((input: string | undefined, options: Pick<ConvertOptions, 'landmarks' | 'json'>) =>
       run(options, async (reporter) => {
-        if (file !== undefined) checkInput(file);
-        const { loadFaceModel } = await import('../pipeline/face_model.js');
-        const facts = await describe(file ?? EMBEDDED_MODEL, loadFaceModel(file));
-        for (const [name, text] of Object.entries(facts.lines)) reporter.line(`${name.padEnd(12)} ${text}`);
-        reporter.document(facts.document);
+        if (input !== undefined) checkInput(input);
+        await show(input ?? EMBEDDED_MODEL, options, reporter);
         return EXIT_OK;
       }),
     );
@@ -59,10 +54,7 @@ export function addModel(program: Command, run: Run): void {
         .choices(['own', 'cylindrical', 'package'])
         .default('own'),
     )
-    .option(
-      '--landmarks <file>',
-      'vertices of the 68 landmarks: JSON, text, a mapping of eos, or the embedding of FLAME',
-    )
+    .addOption(landmarks())
     .option('--texture <obj>', 'an OBJ of the same vertices, for its texture coordinates')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -82,21 +74,39 @@ expression_std [k], triangles [T,3], landmarks [68], uv [N,2]; metadata name, li
       run(options, async (reporter) => {
         checkOutput(input, output);
         const { saveFaceModel } = await import('../pipeline/face_model.js');
-        const { importFaceModel } = await import('../pipeline/model-import.js');
-        const { model: converted, layout, notes } = await importFaceModel(input, options);
-        saveFaceModel(output, converted);
-        const facts = await describe(output, converted);
-        for (const [name, text] of Object.entries(facts.lines)) reporter.line(`${name.padEnd(12)} ${text}`);
-        for (const note of notes) reporter.line(`${'note'.padEnd(12)} ${note}`);
-        reporter.document({ from: input, layout, notes, ...facts.document });
+        await show(input, options, reporter, (model) => {
+          saveFaceModel(output, model);
+          return output;
+        });
         return EXIT_OK;
       }),
     );
 }
 
-function checkInput(file: string): void {
-  if (statSync(file, { throwIfNoEntry: false })?.isFile()) return;
-  throw new UsageError(`${file}: there is no such file; give a face model, a .safetensors file`);
+const landmarks = (): Option =>
+  new Option(
+    '--landmarks <file>',
+    'vertices of the 68 landmarks: JSON, text, a mapping of eos, or the embedding of FLAME',
+  );
+
+/** Reads a face model and reports what it holds; where `written` keeps it, of the file that it names. */
+async function show(
+  input: string,
+  options: ImportOptions,
+  reporter: Reporter,
+  written?: (model: MorphableModel) => string,
+): Promise<void> {
+  const { importFaceModel } = await import('../pipeline/model-import.js');
+  const { model, layout, notes } = await importFaceModel(input, options);
+  const facts = await describe(written?.(model) ?? input, model);
+  for (const [name, text] of Object.entries(facts.lines)) reporter.line(`${name.padEnd(12)} ${text}`);
+  for (const note of notes) reporter.line(`${'note'.padEnd(12)} ${note}`);
+  reporter.document({ ...(written ? { from: input } : {}), layout, notes, ...facts.document });
+}
+
+function checkInput(input: string): void {
+  if (statSync(input, { throwIfNoEntry: false })) return;
+  throw new UsageError(`${input}: there is no such file; give a face model, or the folder it was published as`);
 }
 
 /** Refuses what could only fail at the end. */
@@ -104,9 +114,7 @@ function checkOutput(input: string, output: string): void {
   if (path.extname(output).toLowerCase() !== '.safetensors') {
     throw new UsageError(`${output}: a face model is written as .safetensors; give a name that ends so`);
   }
-  if (!statSync(input, { throwIfNoEntry: false })) {
-    throw new UsageError(`${input}: there is no such file; give a face model, or the folder it was published as`);
-  }
+  checkInput(input);
   if (path.resolve(input) === path.resolve(output)) {
     throw new UsageError(`${output}: is the file to read; give another name to write`);
   }
@@ -127,13 +135,16 @@ async function describe(file: string, model: MorphableModel) {
     high[i % 3] = Math.max(high[i % 3], v);
   });
   const round = (v: number) => Number(v.toPrecision(6));
+  const found = statSync(file);
+  const bytes = found.isFile() ? found.size : undefined; // a folder has none of its own
   const document = {
     file,
-    bytes: statSync(file).size,
+    bytes,
     name: model.name,
     licence: model.licence,
     units: model.units,
     vertices: model.vertexCount,
+    sourceVertices: model.source?.count,
     triangles: model.triangles.length / 3,
     landmarks: model.landmarks.length,
     identity: model.identityCount,
@@ -143,12 +154,13 @@ async function describe(file: string, model: MorphableModel) {
     uvCoverage: round(coverage),
   };
   const extent = low.map((v, c) => `${'xyz'[c]} ${v.toPrecision(4)}..${high[c].toPrecision(4)}`).join(', ');
+  const copied = model.source ? ` (of the ${model.source.count} of the mesh that it was made from)` : '';
   const lines = {
-    file: `${file} (${(document.bytes / 2 ** 20).toFixed(1)} MiB)`,
+    file: bytes === undefined ? file : `${file} (${(bytes / 2 ** 20).toFixed(1)} MiB)`,
     name: document.name,
     licence: document.licence,
     units: document.units,
-    mesh: `${document.vertices} vertices, ${document.triangles} triangles, ${document.landmarks} landmarks`,
+    mesh: `${document.vertices} vertices${copied}, ${document.triangles} triangles, ${document.landmarks} landmarks`,
     modes: `${document.identity} identity, ${document.expression} expression`,
     regressor: document.regressorStatistics ? 'carries the statistics of the 62 parameters' : 'no statistics',
     bounds: `${extent} (${document.units})`,

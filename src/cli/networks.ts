@@ -10,7 +10,7 @@ import { type Fitter, isFitter, loadFitter, SHIPPED_FITTER } from '../pipeline/f
 import type { Regressor } from '../pipeline/regression62.js';
 import { UsageError } from './errors.js';
 import type { PhotoOptions } from './photo-options.js';
-import { findDetector, findRegressor, noDetector, noRegressor, type WeightOptions } from './weights.js';
+import { findDetector, findRegressor, noDetector, noRegressor, otherModel, type WeightOptions } from './weights.js';
 
 export interface Fitting {
   model: MorphableModel;
@@ -63,19 +63,15 @@ export function loadRegression(
   options: WeightOptions & { model?: string },
   uv: ConvertOptions['uv'] = 'own',
 ): Pick<Fitting, 'regressor' | 'fitter'> & { model: MorphableModel; weights: string } {
-  const weights = options.model || options.weights ? findRegressor(options) : SHIPPED_FITTER;
-  if (!weights) throw noRegressor();
   const model = named('--model', 'give a face model', () => loadFaceModel(options.model, { uv }));
+  const weights = options.model || options.weights ? findRegressor(options) : SHIPPED_FITTER;
+  if (!weights) throw model.parameterMean ? noRegressor() : otherModel(options.model);
   if (isFitter(weights)) {
     const fitter = named('--weights', 'give its own face model', () => loadFitter(weights, model));
     return { model, fitter, weights };
   }
-  if (!model.parameterMean) {
-    throw new UsageError(
-      `${weights}: the regressor speaks of the face model of 3DDFA; name it with --model bfm_3ddfa.safetensors, or give --landmarks`,
-    );
-  }
   const regressor = named('--weights', 'give mb05_120x120.pth or .safetensors', () => loadRegressor(weights));
+  if (!model.parameterMean) throw otherModel(options.model);
   return { model, regressor, weights };
 }
 

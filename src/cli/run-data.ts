@@ -13,7 +13,7 @@ import type { PairOptions, PhotoPairOptions, SynthFacesOptions, SynthPieOptions,
 import { EXIT_OK, EXIT_USAGE, UsageError } from './errors.js';
 import { prepareOut } from './output.js';
 import type { Progress, Reporter } from './reporter.js';
-import { findDetector, findRegressor, noDetector, noRegressor } from './weights.js';
+import { findDetector, findRegressor, noDetector, noRegressor, otherModel } from './weights.js';
 
 export async function runSynthPie(options: SynthPieOptions, reporter: Reporter): Promise<number> {
   const { identities, firstIdentity, expressions, illuminations, viewpoints, size, seed } = options;
@@ -95,11 +95,7 @@ function fittingOf(options: PhotoPairOptions): FittingFiles {
   if (!regressor) throw noRegressor();
   const weights = findDetector(options);
   if (!weights) throw noDetector(options);
-  if (!loadFaceModel(model).parameterMean) {
-    throw new UsageError(
-      `${regressor}: the regressor speaks of the face model of 3DDFA; name it with --model bfm_3ddfa.safetensors, or give --landmarks`,
-    );
-  }
+  if (!loadFaceModel(model).parameterMean) throw otherModel(model);
   const detector = { kind: options.detector, weights: weights.length === 1 ? weights[0] : weights };
   return { model, regressor, detector };
 }

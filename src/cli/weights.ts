@@ -73,6 +73,14 @@ export const noRecogniser = (): UsageError =>
 export const noRegressor = (): UsageError =>
   new UsageError(`fitting needs --weights mb05_120x120.safetensors (${HINT}), or --landmarks with 68 points`);
 
+/** What to do about a face model that no regressor knows: `model` as it was named, the package's own without a name. */
+export const otherModel = (model?: string): UsageError =>
+  new UsageError(
+    model
+      ? `--model ${model}: regressors know the face model of 3DDFA alone; name --model bfm_3ddfa.safetensors, or give --landmarks with 68 points`
+      : 'regressors know the face model of 3DDFA alone; name it with --model bfm_3ddfa.safetensors, or give --landmarks',
+  );
+
 /** What to do about a detector that was not found; `other` says what else would do. */
 export const noDetector = ({ detector }: WeightOptions, other?: string): UsageError => {
   const what = detector === 'mtcnn' ? 'mtcnn_pnet.pt, mtcnn_rnet.pt, mtcnn_onet.pt' : 'FaceBoxesProd.safetensors';

@@ -109,6 +109,7 @@ export function readFaceKitFolder(folder: string, names: readonly string[]): Raw
     triangles,
     landmarks: marks?.map((v) => first.get(v) ?? -1),
     uv: { data: uv },
+    source: { vertices: source, count: vertices.length / 3 },
     licence: 'MIT (USC Institute for Creative Technologies)',
   };
 }

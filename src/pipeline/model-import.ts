@@ -7,7 +7,7 @@ import { readMat } from '../formats/mat.js';
 import { readNpz } from '../formats/npy.js';
 import { readPickle } from '../formats/numpy-pickle.js';
 import { readObj } from '../formats/obj.js';
-import { FaceModelError, MorphableModel } from '../models/morphable.js';
+import { FaceModelError, MorphableModel, type SourceMesh } from '../models/morphable.js';
 import { type ConvertOptions, convertFaceModel, loadFaceModel, readFaceModel, withLayout } from './face_model.js';
 import { findLandmarks, readLandmarkVertices } from './landmark-vertices.js';
 import { fromBasel2009, fromBasel2017, fromDeep3d, fromFace3d, fromZhu, read3ddfaFolder } from './model-basel.js';
@@ -49,6 +49,8 @@ export interface RawModel {
   uv?: { data: Float32Array; corners?: Int32Array };
   parameterMean?: Float32Array;
   parameterStd?: Float32Array;
+  /** Where vertices of the published mesh were left out or doubled. */
+  source?: SourceMesh;
   licence: string;
   notes?: string[];
 }
@@ -168,6 +170,7 @@ function finish(raw: RawModel, { landmarks, texture, uv = 'own' }: ImportOptions
     uv: raw.uv && !raw.uv.corners ? raw.uv.data : new Float32Array(2 * n),
     parameterMean: raw.parameterMean,
     parameterStd: raw.parameterStd,
+    source: raw.source,
     name: raw.layout,
     licence: raw.licence,
     units: unitOf(places),

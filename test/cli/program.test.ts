@@ -128,7 +128,7 @@ describe('model', () => {
     const converted = JSON.parse(stdout);
     expect(converted).toMatchObject({ from: source, file: cylindrical, identity: 40, expression: 20, licence: 'MIT' });
     const inspected = JSON.parse((await rescunet('model', 'inspect', cylindrical, '--json')).stdout);
-    expect(inspected).toEqual({ ...converted, from: undefined, layout: undefined, notes: undefined });
+    expect(inspected).toEqual({ ...converted, from: undefined });
   });
 
   const published: [string, string, object][] = [

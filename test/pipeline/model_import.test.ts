@@ -494,6 +494,12 @@ describe('the folder of ICT-FaceKit', () => {
       head.landmarksOf(head.vertices([head.identityStd[0]], [head.expressionStd[0]])),
       2e-3,
     );
+    // Which of the published vertices are left is kept, and the folder can be looked into as it is.
+    expect(model.source?.count).toBe(n);
+    expect(model.source?.vertices).not.toContain(back);
+    const { code, stdout } = await rescunet('model', 'inspect', kit);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`${n - 1} vertices (of the ${n} of the mesh that it was made from)`);
     writeFileSync(join(kit, 'vertex_indices.json'), JSON.stringify({ expressions: ['smile'] }));
     await expect(importFaceModel(kit)).rejects.toThrow(/smile.obj: file: does not exist/);
   });
