@@ -43,14 +43,29 @@ export class StartRegenerator {
 
   /** p^k = p^g - (p^g_v - p^k_v), v drawn from the validation faces of similar posture. */
   start(truth: ArrayLike<number>, random: Random): Float64Array {
-    const own = facePosture(this.model, this.counts, truth);
-    const distances = this.postures.map((other, v) => ({
-      v,
-      distance: other.reduce((sum, x, i) => sum + (x - own[i]) ** 2, 0),
-    }));
-    distances.sort((a, b) => a.distance - b.distance);
-    const { v } = distances[random.below(Math.min(this.similar, distances.length))];
+    const near = this.nearest(facePosture(this.model, this.counts, truth));
+    const v = near[random.below(near.length)];
     const { truth: theirs, fitted } = this.validation[v];
     return Float64Array.from(truth, (x, i) => x - (theirs[i] - fitted[i]));
+  }
+
+  /** The `similar` validation faces nearest in posture, nearest first. A plain loop: a batch asks for 10^7 differences. */
+  private nearest(own: Float64Array): number[] {
+    const near: number[] = [];
+    const distances: number[] = [];
+    for (let v = 0; v < this.postures.length; v++) {
+      const other = this.postures[v];
+      let distance = 0;
+      for (let i = 0; i < own.length; i++) distance += (other[i] - own[i]) ** 2;
+      if (near.length === this.similar && distance >= distances[this.similar - 1]) continue;
+      let at = Math.min(near.length, this.similar - 1);
+      for (; at > 0 && distances[at - 1] > distance; at--) {
+        distances[at] = distances[at - 1];
+        near[at] = near[at - 1];
+      }
+      distances[at] = distance;
+      near[at] = v;
+    }
+    return near;
   }
 }
