@@ -3,10 +3,8 @@
 import path from 'node:path';
 import type { HostArray } from '../../formats/host-array.js';
 import { Random } from '../../head/random.js';
-import { type FittedFace, StartRegenerator } from '../../models/cascade-start.js';
-import { parameterStatistics, splitParameters } from '../../models/face-parameters.js';
-import { applyPose } from '../../models/pose.js';
-import { tensor } from '../../tensor/create.js';
+import { StartRegenerator } from '../../models/cascade-start.js';
+import { parameterStatistics } from '../../models/face-parameters.js';
 import { manualSeed } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { keptFaces } from '../dataset/face-store.js';
@@ -16,10 +14,10 @@ import { epochOrder } from '../dataset/order.js';
 import { Recent, seedOf } from '../dataset/recent.js';
 import { synthFaces } from '../dataset/synth-faces.js';
 import { loadFaceModel } from '../face_model.js';
-import { byYaw, normalizedMeanError } from '../fit-error.js';
-import { createFitter, type Fitter, fitCrops, saveFitter } from '../fitters.js';
+import { createFitter, type Fitter, saveFitter } from '../fitters.js';
 import type { Pixels } from '../image.js';
 import type { FitterConfig } from './fitter-config.js';
+import { type FittedFacesOptions, fittedFaces, landmarkErrors, type ScoredFace } from './fitter-score.js';
 import { type FitterBatch, type FitterCost, FitterStep } from './fitter-step.js';
 import type { Scalars, TrainJob, TrainTask } from './job.js';
 
@@ -180,17 +178,11 @@ class FitterJob implements TrainJob<FitterBatch> {
   /** NME in per cent of the stages trained so far, by yaw. */
   async validate(): Promise<Scalars> {
     const { stage } = planOf(this.config, Math.max(0, this.at - 1));
-    const faces = await this.fitted(this.faces.validation, this.config.validate.photos, stage + 1);
-    const { model, counts } = this.faces.training;
-    const landmarks = (p: ArrayLike<number>) => {
-      const { pose, alpha, beta } = splitParameters(p, counts);
-      return applyPose(model.verticesAt(model.landmarks, alpha, beta), pose);
-    };
-    const errors = faces.map(({ truth, fitted, yaw }) => ({
-      yaw,
-      nme: normalizedMeanError(landmarks(fitted), landmarks(truth), 3),
-    }));
-    const { bins, mean } = byYaw(errors);
+    const { validation, training } = this.faces;
+    const { photos: count } = this.config.validate;
+    const photo = (index: number) => this.shown.get(`${index}`, () => validation.face(index));
+    const faces = await this.fitted(validation, { count, stages: stage + 1, photo });
+    const { bins, mean } = landmarkErrors(faces, training.model, training.counts);
     const named = Object.entries(bins).map(([name, value]) => [`validation/nme-${name}`, value]);
     return { 'validation/nme': mean, ...Object.fromEntries(named) };
   }
@@ -232,36 +224,15 @@ class FitterJob implements TrainJob<FitterBatch> {
   private async startsOf(stage: number): Promise<StartRegenerator | undefined> {
     if (stage === 0) return undefined;
     if (this.regenerator?.stage !== stage) {
-      const faces = await this.fitted(this.faces.regeneration, this.config.cascade.regeneration, stage);
+      const { regeneration: count } = this.config.cascade;
+      const faces = await this.fitted(this.faces.regeneration, { count, stages: stage });
       const { model, counts } = this.faces.training;
       this.regenerator = { stage, starts: new StartRegenerator(model, counts, faces) };
     }
     return this.regenerator.starts;
   }
 
-  /** `count` photos, spread over the people, as the first `stages` stages fit them. */
-  private async fitted(photos: FaceSource, count: number, stages: number): Promise<(FittedFace & { yaw: number })[]> {
-    const { side } = photos;
-    const total = Math.min(count, photos.length);
-    const d = this.fitter.start.length;
-    this.fitter.cascade.eval();
-    const out: (FittedFace & { yaw: number })[] = [];
-    const kept = photos === this.faces.validation ? this.shown : undefined;
-    for (let from = 0; from < total; from += this.config.batch) {
-      const asked = Array.from({ length: Math.min(this.config.batch, total - from) }, (_, i) => {
-        const index = Math.floor(((from + i) * photos.length) / total);
-        return kept ? kept.get(`${index}`, () => photos.face(index)) : photos.face(index);
-      });
-      const faces = await Promise.all(asked);
-      const crops = new Uint8Array(faces.length * side * side * 3);
-      for (const [i, { crop }] of faces.entries()) crops.set(crop, i * side * side * 3);
-      const input = tensor(crops, { shape: [faces.length, side, side, 3], dtype: 'u8' });
-      const found = await fitCrops(this.fitter, input, stages);
-      input.dispose();
-      for (const [i, { truth, yaw }] of faces.entries()) {
-        out.push({ truth, yaw, fitted: Float64Array.from(found.subarray(i * d, (i + 1) * d)) });
-      }
-    }
-    return out;
+  private fitted(photos: FaceSource, options: Omit<FittedFacesOptions, 'batch'>): Promise<ScoredFace[]> {
+    return fittedFaces(this.fitter, photos, { ...options, batch: this.config.batch });
   }
 }
