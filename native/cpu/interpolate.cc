@@ -1,8 +1,7 @@
 // Vertex attributes at rasterised pixels, and the adjoint. The adjoint gives each chunk a range of vertices and lets it
 // walk all pixels in order, so that every sum has one order whatever the number of threads.
 #include <cstdint>
-#include <cstdio>
-#include <stdexcept>
+#include "../mesh.h"
 #include "kernels.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -10,22 +9,14 @@ namespace {
 
 constexpr int64_t kRanges = 4;
 
-[[noreturn]] void fail(const char* format, int64_t i, int32_t named, int64_t count) {
-  char text[128];
-  std::snprintf(text, sizeof text, format, static_cast<long long>(i), named, static_cast<long long>(count));
-  throw std::runtime_error(text);
-}
-
 // The vertices of pixel p's triangle, or null where nothing is drawn.
 inline const int32_t* corners(const int32_t* triangles, const int32_t* index, int64_t p, int64_t count,
                               int64_t vertex_count) {
   int32_t i = index[p];
   if (i < 0) return nullptr;
-  if (i >= count) fail("interpolate: pixel %lld names triangle %d of %lld", p, i, count);
+  if (i >= count) refuse_triangle(p, i, count);
   const int32_t* t = triangles + 3 * int64_t(i);
-  for (int k = 0; k < 3; ++k)
-    if (uint64_t(int64_t(t[k])) >= uint64_t(vertex_count))
-      fail("interpolate: triangle %lld names vertex %d of %lld", i, t[k], vertex_count);
+  check_corners("interpolate", i, t, vertex_count);
   return t;
 }
 

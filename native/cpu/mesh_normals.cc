@@ -2,8 +2,7 @@
 // The sums have one order, that of the triangles.
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <stdexcept>
+#include "../mesh.h"
 #include "kernels.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -13,13 +12,7 @@ void add_triangles(const mesh_normals_args& a, double* sums) {
   for (int64_t i = 0; i < 3 * a.vertex_count; ++i) sums[i] = 0;
   for (int64_t i = 0; i < a.count; ++i) {
     const int32_t* t = a.triangles + 3 * i;
-    for (int k = 0; k < 3; ++k)
-      if (uint64_t(int64_t(t[k])) >= uint64_t(a.vertex_count)) {
-        char text[128];
-        std::snprintf(text, sizeof text, "meshNormals: triangle %lld names vertex %d of %lld", static_cast<long long>(i), t[k],
-                      static_cast<long long>(a.vertex_count));
-        throw std::runtime_error(text);
-      }
+    check_corners("meshNormals", i, t, a.vertex_count);
     const float *p = a.vertices + 3 * int64_t(t[0]), *q = a.vertices + 3 * int64_t(t[1]), *r = a.vertices + 3 * int64_t(t[2]);
     const double ux = double(q[0]) - p[0], uy = double(q[1]) - p[1], uz = double(q[2]) - p[2];
     const double vx = double(r[0]) - p[0], vy = double(r[1]) - p[1], vz = double(r[2]) - p[2];

@@ -3,15 +3,15 @@
 // every machine. Edges belong to both triangles; the larger z wins, and at equal z the lower triangle number.
 //
 // A pixel keeps the largest of (depth, then lowest number) as one integer, its key, whatever the order in which triangles come,
-// and a last pass computes the winners' coordinates. Where depth alone is wanted, it is the key. Most triangles of a face are smaller than a pixel or two: which of 4x4 pixel
-// centres they cover, and at what depth, is found for a vector of them at once, in 32 bits.
+// and a last pass computes the winners' coordinates. Where depth alone is wanted, it is the key. Most triangles of a face are
+// smaller than a pixel or two: which of 4x4 pixel centres they cover, and at what depth, is found for a vector of them at
+// once, in 32 bits.
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <limits>
-#include <stdexcept>
 #include <utility>
+#include "../mesh.h"
 #include "kernels.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -238,19 +238,6 @@ template <bool kShared, class Key> void draw(const Scene<Key>& s, int64_t first)
     }
 }
 
-template <class Key> void check_triangles(const Scene<Key>& s, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) {
-    const int32_t* t = s.triangles + 3 * i;
-    for (int k = 0; k < 3; ++k)
-      if (uint64_t(int64_t(t[k])) >= uint64_t(s.vertex_count)) {
-        char text[128];
-        std::snprintf(text, sizeof text, "rasterize: triangle %lld names vertex %d of %lld", static_cast<long long>(i),
-                      t[k], static_cast<long long>(s.vertex_count));
-        throw std::runtime_error(text);
-      }
-  }
-}
-
 // The keys of all pixels.
 template <class Key> void draw(const Scene<Key>& s, Pool& pool) {
   pool.split(s.vertex_count, kGrain, [&](int64_t begin, int64_t end) { snap(s.vertices, s.points, begin, end); });
@@ -259,7 +246,7 @@ template <class Key> void draw(const Scene<Key>& s, Pool& pool) {
   });
   const bool shared = pool.threads() > 1;
   pool.split(s.count, kGrain, [&](int64_t begin, int64_t end) {
-    check_triangles(s, begin, end);
+    for (int64_t i = begin; i < end; ++i) check_corners("rasterize", i, s.triangles + 3 * i, s.vertex_count);
     for (int64_t first = begin; first < end; first += kLanes)
       if (shared) draw<true>(s, first);
       else draw<false>(s, first);

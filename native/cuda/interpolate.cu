@@ -1,6 +1,6 @@
 // Vertex attributes at rasterised pixels, and the adjoint.
-#include <cstdio>
 #include "kernels.h"
+#include "mesh.h"
 #include "scatter.h"
 
 namespace rescunet::cuda {
@@ -34,16 +34,8 @@ template <class Args> void check(const Args& p, Queue& queue) {
   const int64_t at = queue.failed_at();
   if (at < 0) return;
   const int32_t triangle = queue.read(p.index + at);
-  char text[128];
-  if (triangle >= p.count)
-    std::snprintf(text, sizeof text, "interpolate: pixel %lld names triangle %d of %lld", static_cast<long long>(at), triangle, static_cast<long long>(p.count));
-  for (int k = 0; k < 3 && triangle < p.count; k++) {
-    const int32_t vertex = queue.read(p.triangles + 3 * int64_t(triangle) + k);
-    if (vertex >= 0 && vertex < p.vertex_count) continue;
-    std::snprintf(text, sizeof text, "interpolate: triangle %d names vertex %d of %lld", triangle, vertex, static_cast<long long>(p.vertex_count));
-    break;
-  }
-  throw std::runtime_error(text);
+  if (triangle >= p.count) refuse_triangle(at, triangle, p.count);
+  check_corners("interpolate", triangle, read_corners(queue, p.triangles, triangle).data(), p.vertex_count);
 }
 
 __global__ void at_pixels(Picture picture, const float* attributes, float* y, int64_t pixels, int64_t c, float background) {

@@ -1,7 +1,7 @@
 // Normals of a triangle mesh at its vertices: every triangle adds its normal, as long as twice its area, to its three corners,
 // in the order of the triangles.
-#include <cstdio>
 #include "kernels.h"
+#include "mesh.h"
 #include "scatter.h"
 
 namespace rescunet::cuda {
@@ -51,14 +51,7 @@ void mesh_normals(const mesh_normals_args& p, Queue& queue) {
   scatter<3>(queue, CornerHits{p.triangles, p.vertex_count}, normals, p.normals, 1, p.count, p.vertex_count, 3);
   launch<to_unit_length>(queue, {grid_for(p.vertex_count, kBlock), kBlock}, p.normals, p.vertex_count);
   const int64_t at = queue.failed_at();
-  if (at < 0) return;
-  for (int k = 0; k < 3; k++) {
-    const int32_t vertex = queue.read(p.triangles + 3 * at + k);
-    if (vertex >= 0 && vertex < p.vertex_count) continue;
-    char text[128];
-    std::snprintf(text, sizeof text, "meshNormals: triangle %lld names vertex %d of %lld", static_cast<long long>(at), vertex, static_cast<long long>(p.vertex_count));
-    throw std::runtime_error(text);
-  }
+  if (at >= 0) check_corners("meshNormals", at, read_corners(queue, p.triangles, at).data(), p.vertex_count);
 }
 
 }  // namespace rescunet::cuda

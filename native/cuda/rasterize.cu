@@ -1,8 +1,8 @@
 // Z-buffer rasteriser. Vertices are snapped to 1/4096 of a pixel and edges are evaluated in integers, so that neighbouring
 // triangles agree exactly about every pixel centre. A warp draws a triangle; a pixel keeps the largest of (depth, then lowest
 // number) by an integer maximum, whose result does not depend on the order; a last pass computes the winners' coordinates.
-#include <cstdio>
 #include "kernels.h"
+#include "mesh.h"
 
 namespace rescunet::cuda {
 namespace {
@@ -127,14 +127,7 @@ template <class Args> unsigned long long* draw_all(const Args& p, Queue& queue) 
 
 template <class Args> void check_triangles(const Args& p, Queue& queue) {
   const int64_t at = queue.failed_at();
-  if (at < 0) return;
-  for (int k = 0; k < 3; k++) {
-    const int32_t vertex = queue.read(p.triangles + 3 * at + k);
-    if (vertex >= 0 && vertex < p.vertex_count) continue;
-    char text[128];
-    std::snprintf(text, sizeof text, "rasterize: triangle %lld names vertex %d of %lld", static_cast<long long>(at), vertex, static_cast<long long>(p.vertex_count));
-    throw std::runtime_error(text);
-  }
+  if (at >= 0) check_corners("rasterize", at, read_corners(queue, p.triangles, at).data(), p.vertex_count);
 }
 
 }  // namespace
