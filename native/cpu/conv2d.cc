@@ -48,7 +48,7 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
   Gathered::Row row[kTiles * kRows];  // divisions once per row, not once per tap
   for (int64_t i = 0; i < count; i++) row[i] = g.row(m0 + i);
 
-  const auto run = [&](const float* const* rows, int64_t groups, int64_t depth, int64_t tap, int64_t c0, bool first) {
+  const auto run = [&](const float* const* rows, int64_t groups, int64_t depth, int64_t tap, int64_t c0, bool first, bool last) {
     for (int64_t p = p0; p < p1; p++) {
       alignas(64) float bias[kWidth] = {};
       const int64_t columns = std::min<int64_t>(kWidth, g.columns - p * kWidth);
@@ -56,8 +56,15 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
       const float* panel = g.weights + ((p * g.taps + tap) * g.c + c0) * kWidth;
       for (int64_t t = 0; t < tiles; t++) {
         float* to[kRows];
-        for (int i = 0; i < kRows; i++) to[i] = t * kRows + i < count ? row[t * kRows + i].out + p * kWidth : spare.written;
-        tile_rows(rows + t * groups * kRows, groups, depth, panel, {to, columns, first, g.bias ? bias : nullptr});
+        const float* residual[kRows];
+        for (int i = 0; i < kRows; i++) {
+          const bool real = t * kRows + i < count;
+          to[i] = real ? row[t * kRows + i].out + p * kWidth : spare.written;
+          residual[i] = real && g.ending.residual ? g.ending.residual + (to[i] - g.ending.y) : Spare::zeros();
+        }
+        Target target{to, columns, first, g.bias ? bias : nullptr};
+        if (last) target.residual = g.ending.residual ? residual : nullptr, target.activation = g.ending.activation, target.slope = g.ending.slope;
+        tile_rows(rows + t * groups * kRows, groups, depth, panel, target);
       }
     }
   };
@@ -74,7 +81,7 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
         for (int64_t c = 0; c < g.c; c++) to[c] = from ? from[c] : 0.f;
       }
     }
-    return run(rows, 1, depth, 0, 0, true);
+    return run(rows, 1, depth, 0, 0, true, true);
   }
 
   const float* rows[kTiles * kTaps * kRows];
@@ -89,7 +96,7 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
             const float* from = m < count ? g.source(row[m], tap + q) : nullptr;
             rows[(t * groups + q) * kRows + i] = from ? from + c0 : Spare::zeros();
           }
-      run(rows, groups, std::min(kDepth, g.c - c0), tap, c0, tap == 0 && c0 == 0);
+      run(rows, groups, std::min(kDepth, g.c - c0), tap, c0, tap == 0 && c0 == 0, tap + groups == g.taps && c0 + kDepth >= g.c);
     }
   }
 }
@@ -127,17 +134,11 @@ template <int kColumns> static void narrow_rows(const Gathered& g, int64_t begin
   }
 }
 
-// What follows the sums of rows [begin, end), columns [j0, j1).
-static void finish_rows(const Gathered& g, int64_t begin, int64_t end, int64_t j0, int64_t j1) {
-  if (g.ending.empty()) return;
-  for (int64_t m = begin; m < end; m++) g.ending.row(g.row(m).out + j0, j1 - j0);
-}
-
 static void narrow_product(const Gathered& g, Pool& pool) {
   static constexpr void (*kernels[kNarrow])(const Gathered&, int64_t, int64_t) = {narrow_rows<1>, narrow_rows<2>, narrow_rows<3>, narrow_rows<4>};
   pool.split(g.rows(), 128, [&](int64_t begin, int64_t end) {
     kernels[g.columns - 1](g, begin, end);
-    finish_rows(g, begin, end, 0, g.columns);
+    for (int64_t m = begin; m < end && !g.ending.empty(); m++) g.ending.row(g.row(m).out, g.columns);
   });
 }
 
@@ -154,7 +155,6 @@ static void gathered_product(const Gathered& g, Pool& pool) {
     const int64_t m0 = chunk / groups * block, count = std::min(block, g.rows() - m0);
     const int64_t p0 = chunk % groups * panels / groups, p1 = (chunk % groups + 1) * panels / groups;
     block_of_rows(g, m0, count, p0, p1);
-    finish_rows(g, m0, m0 + count, p0 * kWidth, std::min(g.columns, p1 * kWidth));
   });
 }
 

@@ -12,6 +12,10 @@ template <int A, class T> static inline T activated(T z, T slope) {
   return z;
 }
 
+template <class T> static inline T activated(T z, int64_t activation, T slope) {
+  return activation == kRelu ? activated<kRelu>(z, slope) : activation == kLeaky ? activated<kLeaky>(z, slope) : z;
+}
+
 // Of a convolution's outputs, while they are in cache.
 struct Ending {
   const float* y = nullptr;         // where the outputs start, and
@@ -22,17 +26,14 @@ struct Ending {
   bool empty() const { return !residual && activation == kNone; }
 
   // The value that goes to `at`.
-  Vec operator()(const float* at, Vec v) const { return end(residual ? v + load(residual + (at - y)) : v, splat(slope)); }
-  float operator()(const float* at, float v) const { return end(residual ? v + residual[at - y] : v, slope); }
+  Vec operator()(const float* at, Vec v) const { return activated(residual ? v + load(residual + (at - y)) : v, activation, splat(slope)); }
+  float operator()(const float* at, float v) const { return activated(residual ? v + residual[at - y] : v, activation, slope); }
 
   void row(float* at, int64_t columns) const {
     int64_t j = 0;
     for (; j + kLanes <= columns; j += kLanes) store(at + j, (*this)(at + j, load(at + j)));
     for (; j < columns; j++) at[j] = (*this)(at + j, at[j]);
   }
-
- private:
-  template <class T> T end(T z, T s) const { return activation == kRelu ? activated<kRelu>(z, s) : activation == kLeaky ? activated<kLeaky>(z, s) : z; }
 };
 
 }  // namespace rescunet::cpu::RESCUNET_ISA

@@ -4,7 +4,7 @@
 #pragma once
 #include <algorithm>
 #include <utility>
-#include "kernels.h"
+#include "ending.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
@@ -13,42 +13,56 @@ inline constexpr int64_t kDepth = 512;  // terms per pass: a panel of B then sta
 
 static inline int64_t panels_of(int64_t n) { return (n + kWidth - 1) / kWidth; }
 
-// Where a tile's sums go: one pointer per row; columns [0, columns) are real. `first` starts from the bias, else adds.
+// Where a tile's sums go: one pointer per row; columns [0, columns) are real. `first` starts from the bias, else adds. The last pass over a sum
+// may add a residual, by row as well, and apply an activation.
 struct Target {
   float* const* rows;
   int64_t columns;
   bool first;
   const float* bias;  // of this panel, or null
+  const float* const* residual = nullptr;
+  int64_t activation = kNone;
+  float slope = 0;
 };
 
 using Sums = Vec[kRows][kVectors];
 
+// The lines that a tile's sums go to are on their way while it is summed up.
+template <int kR = kRows, int kV = kVectors> static inline __attribute__((always_inline)) void announce(const Target& t) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kR; i++)
+    for (int j = 0; j < kV * kLanes; j += 16) __builtin_prefetch(t.rows[i] + j, 1);
+  if (t.residual)
+    for (int i = 0; i < kR; i++)
+      for (int j = 0; j < kV * kLanes; j += 16) __builtin_prefetch(t.residual[i] + j);
+}
+
 // Writes kR x kV sums. Columns beyond the last whole vector go one by one.
 template <int kR = kRows, int kV = kVectors> static inline __attribute__((always_inline)) void finish(Vec (&sums)[kR][kV], const Target& t) {
-  if (t.columns == kV * kLanes) {
+  if (t.columns < kV * kLanes) {
+    float spilled[kR][kV * kLanes];
+    for (int i = 0; i < kR; i++) {
+      for (int j = 0; j < kV; j++) store(spilled[i] + j * kLanes, sums[i][j]);
+      float* y = t.rows[i];
+      for (int64_t j = 0; j < t.columns; j++) {
+        const float s = spilled[i][j] + (!t.first ? y[j] : t.bias ? t.bias[j] : 0.f);
+        y[j] = activated(t.residual ? s + t.residual[i][j] : s, t.activation, t.slope);
+      }
+    }
+    return;
+  }
+  const auto each = [&](auto change) __attribute__((always_inline)) {
 #pragma GCC unroll 16
     for (int i = 0; i < kR; i++)
 #pragma GCC unroll 2
-      for (int j = 0; j < kV; j++) {
-        float* y = t.rows[i] + j * kLanes;
-        Vec s = sums[i][j];
-        if (!t.first) s += load(y);
-        else if (t.bias) s += load(t.bias + j * kLanes);
-        store(y, s);
-      }
-    return;
-  }
-  float spilled[kR][kV * kLanes];
-  for (int i = 0; i < kR; i++) {
-    for (int j = 0; j < kV; j++) store(spilled[i] + j * kLanes, sums[i][j]);
-    float* y = t.rows[i];
-    int64_t j = 0;
-    for (; j + kLanes <= t.columns; j += kLanes) {
-      const Vec s = load(spilled[i] + j);
-      store(y + j, !t.first ? s + load(y + j) : t.bias ? s + load(t.bias + j) : s);
-    }
-    for (; j < t.columns; j++) y[j] = spilled[i][j] + (!t.first ? y[j] : t.bias ? t.bias[j] : 0.f);
-  }
+      for (int j = 0; j < kV; j++) change(sums[i][j], i, j * kLanes);
+  };
+  if (!t.first) each([&](Vec& s, int i, int j) { s += load(t.rows[i] + j); });
+  else if (t.bias) each([&](Vec& s, int, int j) { s += load(t.bias + j); });
+  if (t.residual) each([&](Vec& s, int i, int j) { s += load(t.residual[i] + j); });
+  if (t.activation == kRelu) each([&](Vec& s, int, int) { s = activated<kRelu>(s, Vec{}); });
+  else if (t.activation == kLeaky) each([&](Vec& s, int, int) { s = activated<kLeaky>(s, splat(t.slope)); });
+  each([&](Vec& s, int i, int j) { store(t.rows[i] + j, s); });
 }
 
 // One step of the sum: sums += a_i * b, a_i = element k of row i.
@@ -66,6 +80,7 @@ template <int kR = kRows, int kV = kVectors> static inline __attribute__((always
 // A as `groups` of kRows row pointers with `depth` neighbouring elements each.
 static __attribute__((noinline, unused)) void tile_rows(const float* const* a, int64_t groups, int64_t depth, const float* b, const Target& t) {
   Sums sums = {};
+  announce(t);
   for (int64_t g = 0; g < groups; g++, a += kRows) {
     const float* row[kRows];
 #pragma GCC unroll 8

@@ -1,5 +1,5 @@
-// 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3): 36 products for 16 outputs instead of 144. The input gradient is the same problem
-// with turned weights.
+// 3x3 convolution of stride 1 by Winograd's forms: fewer products between transformed inputs and transformed weights. The input gradient is the
+// same problem with turned weights.
 #include "winograd.h"
 #include "ending.h"
 
@@ -9,34 +9,37 @@ using namespace winograd_form;
 
 namespace {
 
-constexpr int kTiles = 4 * kRows, kColumns = 64;
-constexpr int64_t kChannels = 64;  // per pass, so that a block's transformed input stays in L2
-constexpr int64_t kFewTiles = 24;  // as in ops/conv2d.ts: up to so many, weights are transformed as they are used, and kept nowhere
-// Floats from plane to plane. A line more than the numbers take: planes a multiple of 2 KiB apart would share two sets of the L1 cache.
-constexpr int64_t kInputPlane = kTiles * kChannels + 16, kSumPlane = kTiles * kColumns + 16, kWeightPlane = kChannels * kWidth + 16;
+constexpr int64_t kChannels = 256;     // per pass: partial sums of so many terms keep the error of a long sum away
+constexpr int64_t kFewChannels = 64;   // where weights are transformed as they are used, and have to stay in L2 meanwhile
+constexpr int64_t kPanels = 2;         // summed up before they are transformed
+constexpr int64_t kRoom = 16 * kChannels;  // tiles times channels of a block, whose transformed input stays in L2
+constexpr int64_t kChunks = 8;
 
-static_assert(kColumns % kWidth == 0);
-
-// What one block of tiles takes. Per thread, of fixed size.
-struct Block {
-  alignas(64) float input[kPlanes * kInputPlane];      // [plane][tile][channel]
-  alignas(64) float sums[kPlanes * kSumPlane];         // [plane][tile][column]
-  alignas(64) float weights[kPlanes * kWeightPlane];   // [plane][channel][column]
+// What one block of tiles takes. Per thread, of fixed size. Planes are a line apart: a multiple of 2 KiB apart they would share two sets of the L1
+// cache.
+template <class Form> struct Block {
+  static constexpr int64_t kTiles = 4 * kRows, kInputPlane = kRoom + 16, kSumPlane = kTiles * kWidth + 16;
+  alignas(64) float input[Form::kPlanes * kInputPlane];                                // [plane][tile][channel]
+  alignas(64) float sums[kPanels][Form::kPlanes * kSumPlane];                          // [plane][tile][column]
+  alignas(64) float weights[Form::kPlanes * (kFewChannels * kWidth + 16)];             // [plane][channel][column]
 };
 
-struct Problem {
+template <class Form> struct Problem {
   const winograd_args& p;
-  Tiling tiling;
+  Tiling<Form> tiling;
   Ending ending;
-  int64_t passes;  // over the channels
+  int64_t depth, passes;  // channels per pass
+  int64_t tiles;          // per block
 
   explicit Problem(const winograd_args& a)
-      : p(a), tiling{a.x, a.n, a.ih, a.iw, a.ic, a.oh, a.ow, a.ph, a.pw}, ending{a.y, a.residual, a.activation, a.slope}, passes((a.ic + kChannels - 1) / kChannels) {}
+      : p(a), tiling{a.x, a.n, a.ih, a.iw, a.ic, a.oh, a.ow, a.ph, a.pw}, ending{a.y, a.residual, a.activation, a.slope},
+        depth(std::min(a.ic, a.kept ? kChannels : kFewChannels)), passes((a.ic + depth - 1) / depth),
+        tiles(std::clamp<int64_t>(kRoom / depth / kRows, 1, 4) * kRows) {}
 
-  bool few() const { return tiling.tiles() <= kFewTiles; }
-  int64_t channels(int64_t pass) const { return std::min(kChannels, p.ic - pass * kChannels); }
-  // Where the weights of a panel and pass are kept.
-  float* weights(int64_t panel, int64_t pass) const { return p.scratch + (panel * passes + pass) * kPlanes * kWeightPlane; }
+  int64_t channels(int64_t pass) const { return std::min(depth, p.ic - pass * depth); }
+  // Floats from plane to plane of the weights of a panel and pass, and where they are kept.
+  int64_t plane(int64_t pass) const { return channels(pass) * kWidth + 16; }
+  float* weights(int64_t panel, int64_t pass) const { return p.scratch + Form::kPlanes * (panel * (p.ic * kWidth + 16 * passes) + pass * (depth * kWidth + 16)); }
 };
 
 // Channels [c, c + count) of kLanes columns from o of the kernel position t, `columns` of them real, to k [channel]. Turned: outputs are
@@ -53,93 +56,109 @@ void read_weights(const winograd_args& p, int64_t t, int64_t o, int64_t columns,
 }
 
 // Weights of a panel and pass to [plane][channel][kWidth].
-void transform_weights(const Problem& q, int64_t panel, int64_t pass, float* to) {
+template <class Form> void transform_weights(const Problem<Form>& q, int64_t panel, int64_t pass, float* to) {
   const int64_t end = q.channels(pass);
   for (int64_t c0 = 0; c0 < end; c0 += kLanes)
     for (int v = 0; v < kVectors; v++) {
       const int64_t o = panel * kWidth + v * kLanes, count = std::min<int64_t>(kLanes, end - c0);
       Vec k[9][kLanes];
-      for (int t = 0; t < 9; t++) read_weights(q.p, t, o, q.p.oc - o, pass * kChannels + c0, count, k[t]);
+      for (int t = 0; t < 9; t++) read_weights(q.p, t, o, q.p.oc - o, pass * q.depth + c0, count, k[t]);
       for (int64_t c = 0; c < count; c++) {
-        Vec half[18], u[36];
-        for (int x = 0; x < 3; x++) weight_transform(&k[x][c], 3 * kLanes, half + x, 3);  // [6][3]
-        for (int y = 0; y < 6; y++) weight_transform(half + 3 * y, 1, u + 6 * y, 1);        // [6][6]
-        for (int i = 0; i < kPlanes; i++) store(to + i * kWeightPlane + (c0 + c) * kWidth + v * kLanes, u[i]);
+        Vec g[9], u[Form::kPlanes];
+        for (int t = 0; t < 9; t++) g[t] = k[t][c];
+        RESCUNET_BOTH(Form, 3, Form::kIn, weight, g, u);
+        for (int i = 0; i < Form::kPlanes; i++) store(to + i * q.plane(pass) + (c0 + c) * kWidth + v * kLanes, u[i]);
       }
     }
 }
 
-void transform_input(const Problem& q, int64_t tile0, int64_t count, int64_t c0, int64_t channels, float* input) {
+template <class Form> void transform_input(const Problem<Form>& q, int64_t tile0, int64_t count, int64_t pass, float* input) {
+  const int64_t channels = q.channels(pass);
   for (int64_t t = 0; t < count; t++) {
-    const Tiling::Tile tile = q.tiling.tile(tile0 + t);
-    float* to = input + t * kChannels;
+    const auto patch = q.tiling.patch(q.tiling.tile(tile0 + t), pass * q.depth);
+    float* to = input + t * q.depth;
     int64_t c = 0;
-    for (; c + kLanes <= channels; c += kLanes) q.tiling.transform<Vec>(tile, c0 + c, kLanes, to + c, kInputPlane);
-    for (; c < channels; c++) q.tiling.transform<float>(tile, c0 + c, 1, to + c, kInputPlane);
-  }
-}
-
-// Columns [j, j + width of T) of the 4x4 outputs of a tile, with the bias and what follows.
-template <class T> void transform_sums(const Problem& q, const float* sums, float* to, const float* bias, int64_t height, int64_t width) {
-  T m[36], half[24], y[16], b{};
-  for (int k = 0; k < kPlanes; k++) read(sums + k * kSumPlane, kLanes, m[k]);
-  for (int x = 0; x < 6; x++) output_transform(m + x, 6, half + x, 6);        // [4][6]
-  for (int r = 0; r < 4; r++) output_transform(half + 6 * r, 1, y + 4 * r, 1);  // [4][4]
-  if (bias) read(bias, kLanes, b);
-  for (int64_t r = 0; r < height; r++)
-    for (int64_t x = 0; x < width; x++) {
-      float* at = to + (r * q.p.ow + x) * q.p.oc;
-      write(at, q.ending(at, y[4 * r + x] + b));
-    }
-}
-
-void write_outputs(const Problem& q, int64_t tile0, int64_t count, int64_t j0, int64_t columns, const float* sums) {
-  for (int64_t t = 0; t < count; t++) {
-    const auto [image, y0, x0] = q.tiling.tile(tile0 + t);
-    float* to = q.p.y + ((image * q.p.oh + y0) * q.p.ow + x0) * q.p.oc + j0;
-    const int64_t height = std::min<int64_t>(4, q.p.oh - y0), width = std::min<int64_t>(4, q.p.ow - x0);
-    const float* bias = q.p.bias ? q.p.bias + j0 : nullptr;
-    int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) transform_sums<Vec>(q, sums + t * kColumns + j, to + j, bias ? bias + j : nullptr, height, width);
-    for (; j < columns; j++) transform_sums<float>(q, sums + t * kColumns + j, to + j, bias ? bias + j : nullptr, height, width);
+    for (; c + kLanes <= channels; c += kLanes) q.tiling.template transform<Vec>(patch, c, kLanes, to + c, Block<Form>::kInputPlane);
+    for (; c < channels; c++) q.tiling.template transform<float>(patch, c, 1, to + c, Block<Form>::kInputPlane);
   }
 }
 
 // sums [plane][tile][column] (+)= input [plane][tile][channel] weights [plane][channel][column], of one panel
-void multiply(Block& block, const float* weights, int64_t tiles, int64_t panel, int64_t channels, bool first) {
-  for (int64_t k = 0; k < kPlanes; k++)
-    for (int64_t t = 0; t < tiles; t += kRows) {
+template <class Form> void multiply(const Problem<Form>& q, const float* input, const float* weights, int64_t count, int64_t pass, float* sums) {
+  for (int64_t k = 0; k < Form::kPlanes; k++)
+    for (int64_t t = 0; t < count; t += kRows) {
       const float* rows[kRows];
       float* out[kRows];
       for (int i = 0; i < kRows; i++) {
-        rows[i] = block.input + k * kInputPlane + (t + i) * kChannels;
-        out[i] = block.sums + k * kSumPlane + (t + i) * kColumns + panel * kWidth;
+        rows[i] = input + k * Block<Form>::kInputPlane + (t + i) * q.depth;
+        out[i] = sums + k * Block<Form>::kSumPlane + (t + i) * kWidth;
       }
-      tile_rows(rows, 1, channels, weights + k * kWeightPlane, {out, kWidth, first, nullptr});
+      tile_rows(rows, 1, q.channels(pass), weights + k * q.plane(pass), {out, kWidth, pass == 0, nullptr});
     }
+}
+
+// kLanes columns (or one) of the outputs of a tile, with the bias and what follows.
+template <class Form, class T> inline void transform_sums(const Problem<Form>& q, const float* sums, float* to, const float* bias, int64_t height, int64_t width) {
+  T m[Form::kPlanes], y[Form::kOut * Form::kOut], b{};
+#pragma GCC unroll 36
+  for (int k = 0; k < Form::kPlanes; k++) read(sums + k * Block<Form>::kSumPlane, kLanes, m[k]);
+  RESCUNET_BOTH(Form, Form::kIn, Form::kOut, output, m, y);
+  if (bias) read(bias, kLanes, b);
+  for (int64_t r = 0; r < height; r++)
+    for (int64_t x = 0; x < width; x++) {
+      float* at = to + (r * q.p.ow + x) * q.p.oc;
+      write(at, q.ending(at, y[Form::kOut * r + x] + b));
+    }
+}
+
+// One panel of the outputs.
+template <class Form> void write_outputs(const Problem<Form>& q, int64_t tile0, int64_t count, int64_t panel, const float* sums) {
+  const int64_t j0 = panel * kWidth, columns = std::min<int64_t>(kWidth, q.p.oc - j0);
+  const float* bias = q.p.bias ? q.p.bias + j0 : nullptr;
+  for (int64_t t = 0; t < count; t++) {
+    const auto [image, y0, x0] = q.tiling.tile(tile0 + t);
+    float* to = q.p.y + ((image * q.p.oh + y0) * q.p.ow + x0) * q.p.oc + j0;
+    const int64_t height = std::min<int64_t>(Form::kOut, q.p.oh - y0), width = std::min<int64_t>(Form::kOut, q.p.ow - x0);
+    int64_t j = 0;
+    for (; j + kLanes <= columns; j += kLanes) transform_sums<Form, Vec>(q, sums + t * kWidth + j, to + j, bias ? bias + j : nullptr, height, width);
+    for (; j < columns; j++) transform_sums<Form, float>(q, sums + t * kWidth + j, to + j, bias ? bias + j : nullptr, height, width);
+  }
+}
+
+// A block of tiles for panels [p0, p1). The input is transformed again for every kPanels of them where it takes more than one pass.
+template <class Form> void block_of_tiles(const Problem<Form>& q, int64_t tile0, int64_t count, int64_t p0, int64_t p1) {
+  static thread_local Block<Form> block;
+  for (int64_t first = p0; first < p1; first += kPanels) {
+    const int64_t panels = std::min(kPanels, p1 - first);
+    for (int64_t pass = 0; pass < q.passes; pass++) {
+      if (q.passes > 1 || first == p0) transform_input(q, tile0, count, pass, block.input);
+      for (int64_t i = 0; i < panels; i++) {
+        const float* weights = q.p.kept ? q.weights(first + i, pass) : block.weights;
+        if (!q.p.kept) transform_weights(q, first + i, pass, block.weights);
+        multiply(q, block.input, weights, count, pass, block.sums[i]);
+      }
+    }
+    for (int64_t i = 0; i < panels; i++) write_outputs(q, tile0, count, first + i, block.sums[i]);
+  }
+}
+
+template <class Form> void convolve(const winograd_args& p, Pool& pool) {
+  const Problem<Form> q(p);
+  const int64_t panels = panels_of(p.oc), tiles = q.tiling.tiles(), blocks = (tiles + q.tiles - 1) / q.tiles;
+  if (p.kept && !p.packed)
+    pool.run(panels * q.passes, [&](int64_t i) { transform_weights(q, i / q.passes, i % q.passes, q.weights(i / q.passes, i % q.passes)); });
+  const int64_t groups = std::clamp<int64_t>(kChunks / blocks, 1, (panels + kPanels - 1) / kPanels);
+  pool.run(blocks * groups, [&](int64_t chunk) {
+    const int64_t tile0 = chunk / groups * q.tiles, group = chunk % groups;
+    block_of_tiles(q, tile0, std::min(q.tiles, tiles - tile0), group * panels / groups, (group + 1) * panels / groups);
+  });
 }
 
 }  // namespace
 
 void winograd(const winograd_args& p, Pool& pool) {
-  const Problem q(p);
-  if (!p.packed && !q.few())
-    pool.run(panels_of(p.oc) * q.passes, [&](int64_t i) { transform_weights(q, i / q.passes, i % q.passes, q.weights(i / q.passes, i % q.passes)); });
-  const int64_t tiles = q.tiling.tiles(), blocks = (tiles + kTiles - 1) / kTiles, groups = (p.oc + kColumns - 1) / kColumns;
-  pool.run(blocks * groups, [&](int64_t chunk) {
-    static thread_local Block block;
-    const int64_t tile0 = chunk / groups * kTiles, count = std::min<int64_t>(kTiles, tiles - tile0);
-    const int64_t j0 = chunk % groups * kColumns, columns = std::min<int64_t>(kColumns, p.oc - j0);
-    for (int64_t pass = 0; pass < q.passes; pass++) {
-      transform_input(q, tile0, count, pass * kChannels, q.channels(pass), block.input);
-      for (int64_t panel = 0; panel < panels_of(columns); panel++) {
-        const float* weights = q.few() ? block.weights : q.weights(j0 / kWidth + panel, pass);
-        if (q.few()) transform_weights(q, j0 / kWidth + panel, pass, block.weights);
-        multiply(block, weights, count, panel, q.channels(pass), pass == 0);
-      }
-    }
-    write_outputs(q, tile0, count, j0, columns, block.sums);
-  });
+  if (p.tile == F2::kOut) convolve<F2>(p, pool);
+  else convolve<F4>(p, pool);
 }
 
 }  // namespace rescunet::cpu::RESCUNET_ISA

@@ -10,6 +10,9 @@ using namespace winograd_form;
 
 namespace {
 
+using Form = F4;
+using Tiles = Tiling<F4>;
+constexpr int kPlanes = Form::kPlanes;
 constexpr int64_t kTiles = 64, kGroups = 12, kChunks = 8;  // a chunk's input and sums then stay in L2
 constexpr int64_t kInputPlane = kTiles * kWidth + 16;       // not a power of two, as in winograd.cc
 constexpr int64_t kSlab = 3 * kLanes;                       // channels of dY at a time: whole vectors and whole groups
@@ -23,7 +26,7 @@ struct Block {
 
 struct Problem {
   const winograd_weight_args& p;
-  Tiling tiling;
+  Tiles tiling;
   int64_t tiles, together, groups;  // of kRows channels
 
   explicit Problem(const winograd_weight_args& a)
@@ -38,20 +41,19 @@ struct Problem {
 // A dY A^T of a tile's 4x4 pixels, zero outside the image, to groups of kRows channels.
 void transform_dy(const Problem& q, int64_t index) {
   const auto& p = q.p;
-  const Tiling::Tile tile = q.tiling.tile(index);
+  const Tiles::Tile tile = q.tiling.tile(index);
   const float* from = p.y + (tile.image * p.oh + tile.y) * p.ow * p.oc + tile.x * p.oc;
   for (int64_t o0 = 0; o0 < q.groups * kRows; o0 += kSlab) {
     alignas(64) float slab[kPlanes][kSlab];
     for (int64_t o = 0; o < kSlab; o += kLanes) {
-      Vec y[16], half[24], m[36];
+      Vec y[16], m[36];
       for (int64_t r = 0; r < 4; r++)
         for (int64_t u = 0; u < 4; u++) {
           Vec& v = y[4 * r + u];
           if (tile.y + r < p.oh && tile.x + u < p.ow) read(from + (r * p.ow + u) * p.oc + o0 + o, p.oc - o0 - o, v);
           else v = Vec{};
         }
-      for (int u = 0; u < 4; u++) output_adjoint(y + u, 4, half + u, 4);            // [6][4]
-      for (int r = 0; r < 6; r++) output_adjoint(half + 4 * r, 1, m + 6 * r, 1);  // [6][6]
+      RESCUNET_BOTH(Form, 4, 6, output_adjoint, y, m);
       for (int k = 0; k < kPlanes; k++) store(slab[k] + o, m[k]);
     }
     const int64_t groups = std::min(kSlab / kRows, q.groups - o0 / kRows);
@@ -67,8 +69,8 @@ void multiply(const Problem& q, Block& block, int64_t c0, int64_t g0, int64_t g1
   for (int64_t tile0 = 0; tile0 < q.tiles; tile0 += kTiles) {
     const int64_t count = std::min(kTiles, q.tiles - tile0);
     for (int64_t t = 0; t < count; t++) {
-      const Tiling::Tile tile = q.tiling.tile(tile0 + t);
-      for (int64_t v = 0; v < kWidth; v += kLanes) q.tiling.transform<Vec>(tile, c0 + v, q.p.ic - c0 - v, block.input + t * kWidth + v, kInputPlane);
+      const Tiles::Patch patch = q.tiling.patch(q.tiling.tile(tile0 + t), c0);
+      for (int64_t v = 0; v < kWidth; v += kLanes) Tiles::transform<Vec>(patch, v, q.p.ic - c0 - v, block.input + t * kWidth + v, kInputPlane);
     }
     const float* turned = q.turned(tile0, 0, 0);
     for (int64_t k = 0; k < kPlanes; k++)
@@ -87,10 +89,9 @@ void write_weights(const Problem& q, const Block& block, int64_t c0, int64_t g0,
     for (int v = 0; v < kVectors; v++) {
       const int64_t c = c0 + v * kLanes, columns = std::min<int64_t>(kLanes, p.ic - c);
       const float* sums = block.sums + ((o / kRows - g0) * kPlanes * kRows + o % kRows) * kWidth + v * kLanes;
-      Vec m[36], half[18], w[9];
+      Vec m[36], w[9];
       for (int k = 0; k < kPlanes; k++) m[k] = load(sums + k * kRows * kWidth);
-      for (int x = 0; x < 6; x++) weight_adjoint(m + x, 6, half + x, 6);        // [3][6]
-      for (int y = 0; y < 3; y++) weight_adjoint(half + 6 * y, 1, w + 3 * y, 1);  // [3][3]
+      RESCUNET_BOTH(Form, 6, 3, weight_adjoint, m, w);
       for (int64_t t = 0; t < 9; t++) {
         float* to = p.w + (o * 9 + t) * p.ic + c;
         if (columns >= kLanes) store(to, w[t]);

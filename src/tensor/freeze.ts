@@ -2,6 +2,7 @@
 // so it goes into the convolution before it, with the residual and the activation behind it; and a convolution keeps its weights in the
 // order its kernel reads them in. Contract: what a step reads from outside and does not write keeps, from then on, the values of the first call.
 
+import { winogradWeights } from './ops/conv2d.js';
 import { add, div, mul, sqrt, sub } from './ops/elementwise.js';
 import { reshape } from './ops/layout.js';
 import { ALLOCATE, FREE, type Instruction, instructions, Program } from './program.js';
@@ -83,11 +84,12 @@ export function freeze(recorded: Program, outside: ReadonlySet<Storage>, results
     const one =
       step.numbers.groups === undefined || step.numbers.groups === 1 || step.numbers.groups === step.numbers.ic;
     if (!isConvolution(step) || !one || !fixed(w)) continue;
-    const order = empty([bytes.get(scratch) ?? 1], 'u8', [...outside][0].device);
+    const size = step.numbers.tile ? 4 * winogradWeights(step.numbers as never) : (bytes.get(scratch) ?? 1);
+    const order = empty([size], 'u8', [...outside][0].device);
     own.push(order);
     bytes.delete(scratch);
     step.slots.scratch = order.storage.slot;
-    step.numbers.packed = 1;
+    Object.assign(step.numbers, { packed: 1, kept: 1 });
   }
   const used = new Set(
     kept.flatMap((step) =>

@@ -75,7 +75,9 @@ const ended = (
   const [oh, ow] = [ih + 2 * padding - kh + 1, iw + 2 * padding - kw + 1];
   const winograd = ic >= 32;
   const size = { n, ih, iw, ic, oh, ow, oc, ph: padding, pw: padding };
-  const params = winograd ? { ...size, turned: 0 } : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups };
+  const params = winograd
+    ? { ...size, turned: 0, tile: 4, kept: 1 }
+    : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups };
   const scratch = winograd ? 36 * 64 * 128 * (33 / 32) : kh * kw * 128 * ic;
   return {
     name,

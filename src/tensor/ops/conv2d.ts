@@ -84,28 +84,37 @@ export function directly<T>(fn: () => T): T {
   }
 }
 
-/** Tiles of 4x4 outputs. */
-const tilesOf = (g: Geometry): number => g.n * Math.ceil(g.oh / 4) * Math.ceil(g.ow / 4);
+/** Tiles of `side` times `side` outputs. */
+const tilesOf = ({ n, oh, ow }: Pick<Geometry, 'n' | 'oh' | 'ow'>, side: 2 | 4): number =>
+  n * Math.ceil(oh / side) * Math.ceil(ow / side);
 
 /**
- * Whether Winograd's form pays: 3x3 of stride 1, `channels` or more for its transforms to be cheap beside the products (the weight gradient's
- * want more), and enough tiles for the transformed weights, four times the size of the weights, to be worth their bytes.
+ * The tile of Winograd's form where it pays: 3x3 of stride 1, `channels` or more for its transforms to be cheap beside the products (the weight
+ * gradient's want more), and enough tiles for the transformed weights, a multiple of the weights, to be worth their bytes. F(4x4) saves more
+ * products, F(2x2) has more tiles.
  */
-const suitsWinograd = (g: Geometry, channels: 16 | 32): boolean =>
-  keptDirect === 0 &&
-  g.kh === 3 &&
-  g.kw === 3 &&
-  g.sh * g.sw * g.dh * g.dw * g.groups === 1 &&
-  g.ph <= 2 &&
-  g.pw <= 2 &&
-  Math.min(g.ic, g.oc) >= channels &&
-  tilesOf(g) >= 16;
+function winogradTile(g: Geometry, channels: 16 | 32): 2 | 4 | undefined {
+  const suits =
+    keptDirect === 0 &&
+    g.kh === 3 &&
+    g.kw === 3 &&
+    g.sh * g.sw * g.dh * g.dw * g.groups === 1 &&
+    g.ph <= 2 &&
+    g.pw <= 2 &&
+    Math.min(g.ic, g.oc) >= channels;
+  return suits ? ([4, 2] as const).find((side) => tilesOf(g, side) >= 16) : undefined;
+}
 
-/** Up to so many the kernel transforms weights as it uses them, and keeps none (as in winograd.cc). */
+/** Up to so many tiles weights are transformed as they are used: to write them and read them again would take longer. */
 const FEW_TILES = 24;
 
-/** The convolution (or, turned, the input gradient of one) by F(4x4, 3x3). */
+/** Floats of a convolution's weights once they are in the order of its kernel, were they kept. */
+export const winogradWeights = ({ ic, oc, tile }: { ic: number; oc: number; tile: number }): number =>
+  ((tile + 2) ** 2 * roundUp(ic, 64) * roundUp(oc, 64) * 33) / 32;
+
+/** The convolution (or, turned, the input gradient of one) by F(tile x tile, 3x3). */
 function winograd(
+  tile: 2 | 4,
   x: Tensor,
   w: Tensor,
   bias: Tensor | undefined,
@@ -115,10 +124,9 @@ function winograd(
 ): Tensor {
   const [n, ih, iw, ic] = x.shape;
   const [, oh, ow, oc] = shape;
-  const tiles = n * Math.ceil(oh / 4) * Math.ceil(ow / 4);
-  const kept = tiles > FEW_TILES ? (36 * roundUp(ic, 64) * roundUp(oc, 64) * 33) / 32 : 1;
-  const outputs = [{ shape }, { shape: [kept] }];
-  const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, turned: Number(turned), ...PLAIN };
+  const kept = tilesOf({ n, oh, ow }, tile) > FEW_TILES;
+  const outputs = [{ shape }, { shape: [kept ? winogradWeights({ ic, oc, tile }) : 1] }];
+  const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, turned: Number(turned), tile, kept: Number(kept), ...PLAIN };
   const [y, scratch] = record('winograd', { inputs: [x, w, bias, undefined], outputs, params });
   scratch.dispose();
   return y;
@@ -138,8 +146,9 @@ function direct(
 }
 
 function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const y = suitsWinograd(g, 16)
-    ? winograd(x, w, bias, yShape(g), [g.ph, g.pw], false)
+  const tile = winogradTile(g, 16);
+  const y = tile
+    ? winograd(tile, x, w, bias, yShape(g), [g.ph, g.pw], false)
     : direct('conv2d', g, [x, w, bias, undefined], yShape(g), 'oc');
   return derive(
     op,
@@ -150,8 +159,9 @@ function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): 
 }
 
 function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const x = suitsWinograd(g, 16)
-    ? winograd(y, w, bias, xShape(g), [2 - g.ph, 2 - g.pw], true)
+  const tile = winogradTile({ ...g, oh: g.ih, ow: g.iw }, 16);
+  const x = tile
+    ? winograd(tile, y, w, bias, xShape(g), [2 - g.ph, 2 - g.pw], true)
     : direct('conv2d_input', g, [y, w, bias], xShape(g), 'ic');
   return derive(
     op,
@@ -163,17 +173,19 @@ function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Te
 
 function weight(op: string, g: Geometry, x: Tensor, y: Tensor): Tensor {
   const { n, ih, iw, ic, oh, ow, oc, ph, pw } = g;
-  const [w, scratch] = suitsWinograd(g, 32)
-    ? record('winograd_weight', {
-        inputs: [x, y],
-        outputs: [{ shape: wShape(g) }, { shape: [36 * roundUp(tilesOf(g), Math.min(64, tilesOf(g))) * (oc + 7)] }],
-        params: { n, ih, iw, ic, oh, ow, oc, ph, pw },
-      })
-    : record('conv2d_weight', {
-        inputs: [x, y],
-        outputs: [{ shape: wShape(g) }, { shape: weightScratch(g) }],
-        params: { ...g },
-      });
+  const tiles = tilesOf(g, 4);
+  const [w, scratch] =
+    winogradTile(g, 32) === 4
+      ? record('winograd_weight', {
+          inputs: [x, y],
+          outputs: [{ shape: wShape(g) }, { shape: [36 * roundUp(tiles, Math.min(64, tiles)) * (oc + 7)] }],
+          params: { n, ih, iw, ic, oh, ow, oc, ph, pw },
+        })
+      : record('conv2d_weight', {
+          inputs: [x, y],
+          outputs: [{ shape: wShape(g) }, { shape: weightScratch(g) }],
+          params: { ...g },
+        });
   scratch.dispose();
   return derive(op, w, [x, y], [(dw) => input(op, g, y, dw), (dw) => forward(op, g, x, dw)]);
 }
