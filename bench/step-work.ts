@@ -28,7 +28,7 @@ export interface Subject {
 }
 
 const DIRECT = new Set(['conv2d', 'conv2d_input', 'conv2d_weight']);
-const TRANSFORMED = new Set(['winograd', 'winograd_weight']);
+const TRANSFORMED = new Set(['winograd', 'winograd_up', 'winograd_weight']);
 
 /**
  * Operations of a plan's convolutions counted as direct ones (a multiplication and an addition each), whatever form they
@@ -42,7 +42,8 @@ export function convolutionFlops(description: string): number | undefined {
     const number = (name: string): number => Number(new RegExp(` ${name}=(\\d+)`).exec(line)?.[1] ?? Number.NaN);
     const outputs = number('n') * number('oh') * number('ow') * number('oc');
     if (DIRECT.has(kernel)) flops += (2 * outputs * number('kh') * number('kw') * number('ic')) / number('groups');
-    else if (TRANSFORMED.has(kernel)) flops += 2 * outputs * 9 * number('ic');
+    else if (TRANSFORMED.has(kernel))
+      flops += 2 * outputs * 9 * (number('ic') + (kernel === 'winograd_up' ? number('sc') : 0));
     else return undefined;
   }
   return Number.isFinite(flops) && flops > 0 ? flops : undefined;

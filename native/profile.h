@@ -31,7 +31,7 @@ class Profile {
   /// `words`: the instruction's fields, as encoded.
   void add(int opcode, const double* words, double seconds) {
     std::string key(kKernels[opcode].name);
-    double flops = 2;
+    double flops = 2, channels = 1;
     bool product = false;
     int64_t length = 0;
     for (int i = 0; i < kKernels[opcode].field_count; i++, words += length) {
@@ -44,6 +44,8 @@ class Profile {
       for (const char* name : {"n", "oh", "ow", "oc", "kh", "kw", "ic", "batch", "m", "k"})
         if (!std::strcmp(f.name, name)) flops *= words[0];
       if (!std::strcmp(f.name, "groups")) flops /= words[0];
+      if (!std::strcmp(f.name, "ic")) channels = words[0];
+      if (!std::strcmp(f.name, "sc")) flops *= 1 + words[0] / channels;  // of a second source
       product = product || !std::strcmp(f.name, "ic") || !std::strcmp(f.name, "k");
     }
     if (key.rfind("winograd", 0) == 0) flops *= 9;

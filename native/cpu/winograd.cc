@@ -12,29 +12,42 @@ namespace {
 constexpr int64_t kChannels = 256;     // per pass: partial sums of so many terms keep the error of a long sum away
 constexpr int64_t kFewChannels = 64;   // where weights are transformed as they are used, and have to stay in L2 meanwhile
 constexpr int64_t kPanels = 2;         // summed up before they are transformed
-constexpr int64_t kRoom = 16 * kChannels;  // tiles times channels of a block, whose transformed input stays in L2
 constexpr int64_t kChunks = 8;
 
 // What one block of tiles takes. Per thread, of fixed size. Planes are a line apart: a multiple of 2 KiB apart they would share two sets of the L1
 // cache.
 template <class Form> struct Block {
-  static constexpr int64_t kTiles = 4 * kRows, kInputPlane = kRoom + 16, kSumPlane = kTiles * kWidth + 16;
+  // A block's transformed input, of up to kTiles tiles, stays in L2.
+  static constexpr int64_t kTiles = (Form::kPlanes < 16 ? 8 : 4) * kRows, kRoom = (Form::kPlanes < 16 ? 64 : 16) * kChannels;
+  static constexpr int64_t kInputPlane = kRoom + 16, kSumPlane = kTiles * kWidth + 16;
   alignas(64) float input[Form::kPlanes * kInputPlane];                                // [plane][tile][channel]
   alignas(64) float sums[kPanels][Form::kPlanes * kSumPlane];                          // [plane][tile][column]
   alignas(64) float weights[Form::kPlanes * (kFewChannels * kWidth + 16)];             // [plane][channel][column]
 };
 
+// One source of a convolution, or the only one.
+struct Source {
+  const float *x, *w;
+  int64_t n, ih, iw, ic;
+  int64_t taps;     // floats from one kernel position of w to the next
+  bool turned;      // outputs are w's inputs, and the kernel is rotated by half a turn
+  float* y;
+  int64_t oh, ow, oc, ph, pw;
+  const float* bias;
+  Ending ending;    // also adds what another source left
+  float* scratch;
+  bool kept, packed;  // the transformed weights are in scratch: from this run on; from an earlier one
+};
+
 template <class Form> struct Problem {
-  const winograd_args& p;
+  const Source& p;
   Tiling<Form> tiling;
-  Ending ending;
   int64_t depth, passes;  // channels per pass
   int64_t tiles;          // per block
 
-  explicit Problem(const winograd_args& a)
-      : p(a), tiling{a.x, a.n, a.ih, a.iw, a.ic, a.oh, a.ow, a.ph, a.pw}, ending{a.y, a.residual, a.activation, a.slope},
-        depth(std::min(a.ic, a.kept ? kChannels : kFewChannels)), passes((a.ic + depth - 1) / depth),
-        tiles(std::clamp<int64_t>(kRoom / depth / kRows, 1, 4) * kRows) {}
+  explicit Problem(const Source& s)
+      : p(s), tiling{s.x, s.n, s.ih, s.iw, s.ic, s.oh, s.ow, s.ph, s.pw}, depth(std::min(s.ic, s.kept ? kChannels : kFewChannels)), passes((s.ic + depth - 1) / depth),
+        tiles(std::clamp<int64_t>(Block<Form>::kRoom / depth / kRows, 1, Block<Form>::kTiles / kRows) * kRows) {}
 
   int64_t channels(int64_t pass) const { return std::min(depth, p.ic - pass * depth); }
   // Floats from plane to plane of the weights of a panel and pass, and where they are kept.
@@ -42,15 +55,14 @@ template <class Form> struct Problem {
   float* weights(int64_t panel, int64_t pass) const { return p.scratch + Form::kPlanes * (panel * (p.ic * kWidth + 16 * passes) + pass * (depth * kWidth + 16)); }
 };
 
-// Channels [c, c + count) of kLanes columns from o of the kernel position t, `columns` of them real, to k [channel]. Turned: outputs are
-// w's inputs and the kernel is rotated by half a turn.
-void read_weights(const winograd_args& p, int64_t t, int64_t o, int64_t columns, int64_t c, int64_t count, Vec* k) {
+// Channels [c, c + count) of kLanes columns from o of the kernel position t, `columns` of them real, to k [channel].
+void read_weights(const Source& p, int64_t t, int64_t o, int64_t columns, int64_t c, int64_t count, Vec* k) {
   if (p.turned) {
     for (int64_t i = 0; i < count; i++) read(p.w + ((c + i) * 9 + 8 - t) * p.oc + o, columns, k[i]);
     return;
   }
   Vec v[kLanes] = {};
-  for (int64_t j = 0; j < std::min<int64_t>(kLanes, columns); j++) read(p.w + ((o + j) * 9 + t) * p.ic + c, count, v[j]);
+  for (int64_t j = 0; j < std::min<int64_t>(kLanes, columns); j++) read(p.w + ((o + j) * 9 + t) * p.taps + c, count, v[j]);
   transpose(v);
   for (int i = 0; i < kLanes; i++) k[i] = v[i];
 }
@@ -107,7 +119,7 @@ template <class Form, class T> inline void transform_sums(const Problem<Form>& q
   for (int64_t r = 0; r < height; r++)
     for (int64_t x = 0; x < width; x++) {
       float* at = to + (r * q.p.ow + x) * q.p.oc;
-      write(at, q.ending(at, y[Form::kOut * r + x] + b));
+      write(at, q.p.ending(at, y[Form::kOut * r + x] + b));
     }
 }
 
@@ -142,7 +154,7 @@ template <class Form> void block_of_tiles(const Problem<Form>& q, int64_t tile0,
   }
 }
 
-template <class Form> void convolve(const winograd_args& p, Pool& pool) {
+template <class Form> void convolve(const Source& p, Pool& pool) {
   const Problem<Form> q(p);
   const int64_t panels = panels_of(p.oc), tiles = q.tiling.tiles(), blocks = (tiles + q.tiles - 1) / q.tiles;
   if (p.kept && !p.packed)
@@ -154,11 +166,29 @@ template <class Form> void convolve(const winograd_args& p, Pool& pool) {
   });
 }
 
+void convolve(const Source& s, int64_t tile, Pool& pool) {
+  if (tile == F2::kOut) convolve<F2>(s, pool);
+  else convolve<F4>(s, pool);
+}
+
 }  // namespace
 
 void winograd(const winograd_args& p, Pool& pool) {
-  if (p.tile == F2::kOut) convolve<F2>(p, pool);
-  else convolve<F4>(p, pool);
+  convolve({p.x, p.w, p.n, p.ih, p.iw, p.ic, p.ic, p.turned != 0, p.y, p.oh, p.ow, p.oc, p.ph, p.pw, p.bias, {p.y, p.residual, p.activation, p.slope}, p.scratch, p.kept != 0, p.packed != 0},
+           p.tile, pool);
+}
+
+void winograd_up(const winograd_up_args& p, Pool& pool) {
+  const int64_t channels = p.ic + p.sc, small = 9 * ((p.ic + 63) / 64) * ((p.oc + 63) / 64) * 64 * 66;
+  const Ending last{p.y, p.residual, p.activation, p.slope};
+  const Source up{p.x, p.w, p.n, p.ih, p.iw, p.ic, channels, false, p.y, p.oh, p.ow, p.oc, 1, 1, p.bias, p.skip ? Ending{} : last, p.scratch, p.kept != 0, p.packed != 0};
+  convolve<Up>(up, pool);
+  if (!p.skip) return;
+  if (p.residual) pool.split(p.n * p.oh * p.ow * p.oc, 1 << 15, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) p.y[i] += p.residual[i];
+  });
+  const Ending sum{p.y, p.y, p.activation, p.slope};  // what is there is the residual of what is added
+  convolve({p.skip, p.w + p.ic, p.n, p.oh, p.ow, p.sc, channels, false, p.y, p.oh, p.ow, p.oc, 1, 1, nullptr, sum, p.scratch + (p.kept ? small : 0), p.kept != 0, p.packed != 0}, p.tile, pool);
 }
 
 }  // namespace rescunet::cpu::RESCUNET_ISA

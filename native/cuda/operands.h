@@ -58,6 +58,25 @@ struct Gathered {
   __device__ void select(int) {}
 };
 
+/// Pixels under a 3x3 kernel with padding 1 over [x upsampled twofold to the nearest, skip]: row (n, a, b) of the upsampled grid, k = (tap, channel of x or skip).
+struct Joined {
+  static constexpr bool kAlongK = true;
+  const float *x, *skip;
+  int h, w, x_channels, skip_channels;  // size of the upsampled grid
+  Divisor columns, rows, channels;
+
+  __device__ const float* at(int row, int k) const {
+    int b = row, c = k;
+    int a = columns.split(b), across = channels.split(c);
+    const int n = rows.split(a), down = across / 3, y = a + down - 1, at_x = b + across - 3 * down - 1;
+    if (uint32_t(y) >= uint32_t(h) || uint32_t(at_x) >= uint32_t(w)) return nullptr;
+    if (c < x_channels) return x + ((int64_t(n) * (h / 2) + y / 2) * (w / 2) + at_x / 2) * x_channels + c;
+    return skip + ((int64_t(n) * h + y) * w + at_x) * skip_channels + c - x_channels;
+  }
+  __device__ const float* origin() const { return x; }
+  __device__ void select(int) {}
+};
+
 /// The same with the roles exchanged: row = (tap, channel), k = pixel.
 struct GatheredColumns : Gathered {
   static constexpr bool kAlongK = false;

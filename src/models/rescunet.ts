@@ -7,7 +7,6 @@ import { BatchNorm2d, Conv2d, ConvNorm } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
 import { relu, tanh } from '../tensor/ops/elementwise.js';
 import { concat } from '../tensor/ops/layout.js';
-import { resize } from '../tensor/ops/resize.js';
 import { ShapeError, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkInputMode, type InputMode, inputModeFor } from './input-mode.js';
@@ -61,7 +60,6 @@ const below = (i: number): number => (i === 0 ? ENCODER[4] : DECODER[i - 1]);
 /** Width of the encoder level that decoder step i meets: S4, S3, S2, S1. */
 const beside = (i: number): number => ENCODER[3 - i];
 
-const up = (x: Tensor): Tensor => resize(x, { size: [2 * x.shape[1], 2 * x.shape[2]], mode: 'nearest' });
 const join = (...parts: Tensor[]): Tensor => concat(parts, { axis: -1 });
 const steps = <T>(make: (i: number) => T): T[] => DECODER.map((_, i) => make(i));
 
@@ -82,7 +80,9 @@ class Head extends Module {
   }
 
   forward(d: Tensor, x: Tensor): Tensor {
-    const y = this.bn1 ? this.bn1.forward(this.conv1.forward(up(d)), RELU) : relu(this.conv1.forward(join(up(d), x))); // [n, 256, 256, 16]
+    const y = this.bn1
+      ? this.bn1.forward(this.conv1.forwardUpsampled(d), RELU)
+      : relu(this.conv1.forwardUpsampled(d, x)); // [n, 256, 256, 16]
     return tanh(this.conv2.forward(y)); // [n, 256, 256, 3]
   }
 }
@@ -120,11 +120,9 @@ class FirstUNet extends Module {
     const attention: Tensor[] = [];
     let d = encoder[4]; // S5 [n, 8, 8, 2048]
     for (let i = 0; i < DECODER.length; i++) {
-      const g = up(d); // [n, 16, 16, 2048] -> ... -> [n, 128, 128, 64]
-      const gate = this.gate[i]?.forward(encoder[3 - i], g);
+      const gate = this.gate[i]?.forward(encoder[3 - i], d);
       if (gate) attention.push(gate.attention);
-      const skip = gate?.gated ?? encoder[3 - i];
-      d = this.decoder[i].forward(join(g, skip), RELU); // S6 [n, 16, 16, 256] -> ... -> S9 [n, 128, 128, 32]
+      d = this.decoder[i].forwardUpsampled(d, gate?.gated ?? encoder[3 - i], RELU); // S6 [n, 16, 16, 256] -> ... -> S9 [n, 128, 128, 32]
       decoder.push(d);
     }
     return { encoder, decoder, image: this.head.forward(d, x), attention };
@@ -178,16 +176,16 @@ class SecondUNet extends Module {
     const attention: Tensor[] = [];
     let d = encoder[4]; // X5 [n, 8, 8, 2048]
     for (let i = 0; i < DECODER.length; i++) {
-      const g = up(d); // [n, 16, 16, 2048] -> ... -> [n, 128, 128, 64]
-      const gate = this.gate[i]?.forward(encoder[3 - i], g);
+      const gate = this.gate[i]?.forward(encoder[3 - i], d);
+      let skip: Tensor;
       if (gate) {
         attention.push(gate.attention);
         const projected = this.project[i].forward(gate.gated); // [n, 16, 16, 256] -> ... -> [n, 128, 128, 32]
-        d = join(g, this.fuse[i].forward(first.decoder[i], projected));
+        skip = this.fuse[i].forward(first.decoder[i], projected);
       } else {
-        d = join(g, encoder[3 - i], first.decoder[i]);
+        skip = join(encoder[3 - i], first.decoder[i]);
       }
-      d = this.decoder[i].forward(d, RELU); // [n, 16, 16, 256] -> ... -> [n, 128, 128, 32]
+      d = this.decoder[i].forwardUpsampled(d, skip, RELU); // [n, 16, 16, 256] -> ... -> [n, 128, 128, 32]
     }
     return { image: this.head.forward(d, x), attention };
   }

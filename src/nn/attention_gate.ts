@@ -20,7 +20,7 @@ export class AttentionGate extends Module {
     this.psi = new ConvNorm(f, 1, 1, { bias: true, init });
   }
 
-  /** x [n, h, w, cx], g [n, h, w, cg] -> the gated x [n, h, w, cx] and its map [n, h, w, 1] in (0, 1). */
+  /** x [n, h, w, cx], g [n, h, w, cg] or [n, h/2, w/2, cg] (then upsampled to the nearest) -> the gated x [n, h, w, cx] and its map [n, h, w, 1] in (0, 1). */
   forward(x: Tensor, g: Tensor): { gated: Tensor; attention: Tensor } {
     const attention = attentionMap(x, g, this);
     return { gated: mul(x, attention), attention };

@@ -1,5 +1,5 @@
 // A trained module made ready for use: its forward pass recorded and frozen.
-import { directly } from '../tensor/ops/conv2d.js';
+import { directly } from '../tensor/ops/conv2d_forms.js';
 import { type Captured, capture } from '../tensor/plan.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Module } from './module.js';

@@ -3,6 +3,7 @@
 import { full, ones, zeros } from '../tensor/create.js';
 import { batchNorm, type NormEnd } from '../tensor/ops/batch_norm.js';
 import { conv2d, convTranspose2d } from '../tensor/ops/conv2d.js';
+import { conv2dUpsampled } from '../tensor/ops/conv2d_upsampled.js';
 import { prelu } from '../tensor/ops/elementwise.js';
 import { linear } from '../tensor/ops/matmul.js';
 import type { Pair } from '../tensor/ops/pool2d.js';
@@ -52,6 +53,15 @@ export class Conv2d extends Module {
   /** x [n, ih, iw, ic] -> [n, oh, ow, oc]. Throws ShapeError. */
   forward(x: Tensor): Tensor {
     return conv2d(x, this.weight, { bias: this.bias, ...this.options });
+  }
+
+  /** Of a 3x3 kernel with padding 1: the same over [x upsampled twofold, skip] -> [n, 2h, 2w, oc]. Throws ShapeError. */
+  forwardUpsampled(x: Tensor, skip?: Tensor): Tensor {
+    const { stride, padding, dilation, groups } = this.options;
+    if ([stride, padding, dilation, groups].some((value) => pairOf(value).some((k) => k !== 1))) {
+      throw new ShapeError('Conv2d: forwardUpsampled wants stride, padding, dilation and groups of 1');
+    }
+    return conv2dUpsampled(x, this.weight, { skip, bias: this.bias });
   }
 
   protected override torchLayout(field: string): TorchLayout | undefined {
@@ -190,5 +200,10 @@ export class ConvNorm extends Module {
   /** x [n, ih, iw, ic] -> [n, oh, ow, oc], with the residual and the activation that follow. Throws ShapeError. */
   forward(x: Tensor, end?: NormEnd): Tensor {
     return this.bn.forward(this.conv.forward(x), end);
+  }
+
+  /** Over [x upsampled twofold, skip], as `Conv2d.forwardUpsampled`. */
+  forwardUpsampled(x: Tensor, skip?: Tensor, end?: NormEnd): Tensor {
+    return this.bn.forward(this.conv.forwardUpsampled(x, skip), end);
   }
 }

@@ -2,7 +2,7 @@
 // so it goes into the convolution before it, with the residual and the activation behind it; and a convolution keeps its weights in the
 // order its kernel reads them in. Contract: what a step reads from outside and does not write keeps, from then on, the values of the first call.
 
-import { winogradWeights } from './ops/conv2d.js';
+import { winogradWeights } from './ops/conv2d_forms.js';
 import { add, div, mul, sqrt, sub } from './ops/elementwise.js';
 import { reshape } from './ops/layout.js';
 import { ALLOCATE, FREE, type Instruction, instructions, Program } from './program.js';
@@ -30,7 +30,7 @@ export interface Frozen {
 const ACTIVATIONS: Readonly<Record<string, number>> = { relu: 1, leaky_relu: 2 };
 
 const isConvolution = ({ instruction: { name }, numbers }: Step): boolean =>
-  name === 'conv2d' || (name === 'winograd' && numbers.turned === 0);
+  name === 'conv2d' || name === 'winograd_up' || (name === 'winograd' && numbers.turned === 0);
 
 /** Rewrites a recorded step. `outside`: storages that it uses and does not own; `results`: slots that are read after it. */
 export function freeze(recorded: Program, outside: ReadonlySet<Storage>, results: ReadonlySet<number>): Frozen {
@@ -130,12 +130,12 @@ function folded({ slots, numbers }: Step, norm: Step, constants: ReadonlyMap<num
   const c = norm.numbers.c;
   const of = (slot: number, shape: number[]): Tensor => new Tensor((constants.get(slot) as Storage).retain(), shape);
   return tidy(() => {
-    const { groups = 1, kh = 3, kw = 3, ic } = numbers;
+    const { groups = 1, kh = 3, kw = 3, ic, sc = 0 } = numbers;
     const [mean, variance, weight, bias] = ['mean', 'variance', 'weight', 'bias'].map((part) =>
       of(norm.slots[part], [c]),
     );
     const scale = div(weight, sqrt(add(variance, norm.numbers.eps))); // [c]
-    const weights = mul(of(slots.w, [c, (kh * kw * ic) / groups]), reshape(scale, [c, 1]));
+    const weights = mul(of(slots.w, [c, (kh * kw * (ic + sc)) / groups]), reshape(scale, [c, 1]));
     const centred = slots.bias < 0 ? mul(mean, -1) : sub(of(slots.bias, [c]), mean);
     return [weights, add(mul(centred, scale), bias)] as [Tensor, Tensor];
   });

@@ -41,6 +41,18 @@ const cases: Case = {
       differentiable: ['x', 'g', 'w_x', 'b_g', 'weight_psi', 'bias_psi', 'w_psi'],
       run: (t) => attentionGate(t.x, t.g, paramsOf(t)),
     },
+    {
+      name: 'attentionGate, g of half the size',
+      inputs: {
+        x: [2, 4, 6, 5],
+        g: [2, 2, 3, 7],
+        ...branch('x', 5, 3),
+        ...branch('g', 7, 3),
+        ...branch('psi', 3, 1),
+      },
+      differentiable: ['x', 'g', 'w_x', 'b_g', 'weight_psi', 'bias_psi', 'w_psi'],
+      run: (t) => attentionGate(t.x, t.g, paramsOf(t)),
+    },
   ],
   benchmarks: [
     {
@@ -60,9 +72,10 @@ const cases: Case = {
       name: 'sizes of x and g',
       run: () => {
         const part = { conv: { weight: ones([1, 1, 1, 1]) }, bn: bn() };
-        return attentionGate(ones([1, 4, 4, 1]), ones([1, 2, 2, 1]), { x: part, g: part, psi: part });
+        return attentionGate(ones([1, 4, 4, 1]), ones([1, 3, 3, 1]), { x: part, g: part, psi: part });
       },
-      message: 'attentionGate: x and g must agree in [n,h,w], got x [1,4,4,1], g [1,2,2,1]',
+      message:
+        'attentionGate: x and g must agree in [n,h,w] or g have half the height and width, got x [1,4,4,1], g [1,3,3,1]',
     },
   ],
 };

@@ -183,6 +183,11 @@ const cases: Case = {
       tolerance: 1e-5,
       differences: false,
     },
+    {
+      ...conv('Winograd, small map', [1, 8, 7, 300], [33, 3, 3, 300], { padding: 1, bias: true }),
+      tolerance: 1e-5,
+      differences: false,
+    },
     ended('residual and ReLU', [2, 5, 6, 7], [37, 3, 3, 7], 1, { padding: 1 }),
     ended('residual, leaky ReLU, two groups', [1, 5, 6, 8], [6, 3, 3, 4], 2, { groups: 2 }),
     ended('residual and ReLU, depthwise', [1, 6, 5, 19], [19, 3, 3, 1], 1, { padding: 1, groups: 19 }),

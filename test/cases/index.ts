@@ -5,6 +5,7 @@ import batchNorm from './batch_norm.js';
 import boxQuadratic from './box_quadratic.js';
 import type { Case } from './case.js';
 import conv2d from './conv2d.js';
+import conv2dUpsampled from './conv2d_upsampled.js';
 import elementwise from './elementwise.js';
 import fmaChain from './fma_chain.js';
 import gridSample from './grid_sample.js';
@@ -27,6 +28,7 @@ export const cases: Record<string, Case> = {
   batchNorm,
   boxQuadratic,
   conv2d,
+  conv2dUpsampled,
   elementwise,
   fmaChain,
   gridSample,

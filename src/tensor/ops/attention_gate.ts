@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor.js';
 import { type BatchNormOptions, batchNorm, type NormEnd } from './batch_norm.js';
 import { conv2d } from './conv2d.js';
 import { mul, sigmoid } from './elementwise.js';
+import { resize } from './resize.js';
 
 /** A 1x1 convolution followed by batch norm. */
 export interface GateBranch {
@@ -21,20 +22,26 @@ export interface AttentionGateParams {
   psi: GateBranch;
 }
 
-const through = ({ conv, bn }: GateBranch, x: Tensor, end?: NormEnd): Tensor =>
+const through = ({ conv, bn }: GateBranch, x: Tensor, end?: NormEnd & { repeats?: number }): Tensor =>
   batchNorm(conv2d(x, conv.weight, { bias: conv.bias }), { ...bn, ...end });
+
+const extent = ({ shape: [n, h, w] }: Tensor, scale = 1): string => [n, h * scale, w * scale].join();
 
 /**
  * The map sigmoid(psi(relu(Wx x + Wg g))), every W a 1x1 convolution with batch norm: x [n, h, w, cx] (encoder) and
- * g [n, h, w, cg] (decoder, already up-sampled) -> [n, h, w, 1] in (0, 1). Throws ShapeError.
+ * g [n, h, w, cg] (decoder) -> [n, h, w, 1] in (0, 1). A g [n, h/2, w/2, cg] counts as upsampled to the nearest, which commutes with Wg and its norm
+ * and is done after them, to f channels instead of cg. Throws ShapeError.
  */
 export function attentionMap(x: Tensor, g: Tensor, params: AttentionGateParams): Tensor {
-  if (x.shape.length !== 4 || g.shape.length !== 4 || x.shape.slice(0, 3).join() !== g.shape.slice(0, 3).join()) {
+  const half = extent(x) === extent(g, 2);
+  if (x.shape.length !== 4 || g.shape.length !== 4 || (extent(x) !== extent(g) && !half)) {
     throw new ShapeError(
-      `attentionGate: x and g must agree in [n,h,w], got x ${showShape(x.shape)}, g ${showShape(g.shape)}`,
+      `attentionGate: x and g must agree in [n,h,w] or g have half the height and width, got x ${showShape(x.shape)}, g ${showShape(g.shape)}`,
     );
   }
-  const a = through(params.g, g, { residual: through(params.x, x), activation: 'relu' }); // [n, h, w, f]
+  const small = through(params.g, g, { repeats: half ? 4 : 1 });
+  const residual = half ? resize(small, { size: [x.shape[1], x.shape[2]] }) : small; // [n, h, w, f]
+  const a = through(params.x, x, { residual, activation: 'relu' }); // [n, h, w, f]
   return sigmoid(through(params.psi, a)); // [n, h, w, 1]
 }
 

@@ -29,6 +29,8 @@ export interface BatchNormOptions extends NormEnd {
   training?: boolean;
   momentum?: number;
   eps?: number;
+  /** How often every value of x stands in the map that it belongs to, for the unbiased variance: 4 where that map is x upsampled. */
+  repeats?: number;
 }
 
 const ACTIVATIONS = { none: 0, relu: 1, leakyRelu: 2 } as const;
@@ -50,7 +52,7 @@ interface Parts {
  * with a single value per channel, whose variance is undefined.
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
-  const { weight, bias, runningMean, runningVar, training = false, momentum = 0.1, eps = 1e-5 } = options;
+  const { weight, bias, runningMean, runningVar, training = false, momentum = 0.1, eps = 1e-5, repeats = 1 } = options;
   const { residual, activation = 'none', negativeSlope: slope = 0.01 } = options;
   checkDType('batchNorm', 'x', x, 'f32');
   const c = x.shape.at(-1) ?? 0;
@@ -69,13 +71,14 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   const rows = sizeOf(x.shape) / c;
   const params = { rows, c, activation: ACTIVATIONS[activation], slope, eps };
   if (!training) return normalized({ x, mean: runningMean, variance: runningVar, weight, bias, residual, params });
-  if (rows < 2)
+  const count = rows * repeats;
+  if (count < 2)
     throw new ShapeError(`batchNorm: training needs more than one value per channel, x is ${showShape(x.shape)}`);
   const outputs = [{ shape: [c] }, { shape: [c] }];
   const [batchMean, variance] = record('batch_norm_stats', { inputs: [x], outputs, params: { rows, c } });
   if (runningMean instanceof Variable) emit('lerp', [runningMean, batchMean], { size: c, t: momentum, scale: 1 });
   if (runningVar instanceof Variable)
-    emit('lerp', [runningVar, variance], { size: c, t: momentum, scale: rows / (rows - 1) });
+    emit('lerp', [runningVar, variance], { size: c, t: momentum, scale: count / (count - 1) });
   const parts = { x, mean: batchMean, variance, weight, bias, residual, params };
   const y = apply(parts);
   let backward: Backward | undefined;

@@ -3,6 +3,7 @@ export * from './attention_gate.js';
 export * from './batch_norm.js';
 export * from './box_quadratic.js';
 export * from './conv2d.js';
+export * from './conv2d_upsampled.js';
 export * from './elementwise.js';
 export * from './grid_sample.js';
 export {

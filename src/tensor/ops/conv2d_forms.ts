@@ -1,0 +1,182 @@
+// The forms that convolutions take and the rule by which one is chosen; what users call stands in conv2d.ts and conv2d_upsampled.ts. Convolution is
+// linear in each argument, so three ops are closed under differentiation, each derivative being the other two:
+//
+//   forward  (x, w) -> y     grad: x: input(dy, w)    w: weight(x, dy)
+//   input    (y, w) -> x     grad: y: forward(dx, w)  w: weight(dx, y)
+//   weight   (x, y) -> w     grad: x: input(y, dw)    y: forward(x, dw)
+import { derive, record } from '../record.js';
+import { roundUp, type Shape } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { sum } from './reduce.js';
+
+/** Ends and packing as a plain convolution has them; `freeze.ts` is where others come from. */
+export const PLAIN = { activation: 0, slope: 0, packed: 0 };
+
+/** Everything the three kernels need, under the names of kernels.def. */
+export interface Geometry {
+  n: number;
+  ih: number;
+  iw: number;
+  ic: number;
+  oh: number;
+  ow: number;
+  oc: number;
+  kh: number;
+  kw: number;
+  sh: number;
+  sw: number;
+  ph: number;
+  pw: number;
+  dh: number;
+  dw: number;
+  groups: number;
+}
+
+const xShape = (g: Geometry): Shape => [g.n, g.ih, g.iw, g.ic];
+const yShape = (g: Geometry): Shape => [g.n, g.oh, g.ow, g.oc];
+const wShape = (g: Geometry): Shape => [g.oc, g.kh, g.kw, g.ic / g.groups];
+
+/** Floats of packed weights: the factor that becomes panel columns is rounded up; depthwise weights are only turned. */
+function scratchShape(g: Geometry, rounded: 'ic' | 'oc'): Shape {
+  const [icg, ocg] = [g.ic / g.groups, g.oc / g.groups];
+  if (icg === 1 && ocg === 1) return [g.kh * g.kw * g.ic];
+  return [g.kh * g.kw * (rounded === 'oc' ? roundUp(ocg, 64) * icg : ocg * roundUp(icg, 64))];
+}
+
+/** Floats of x with the padding that the kernel reaches, and of dy, for one group. */
+function weightScratch(g: Geometry): Shape {
+  const [icg, ocg] = [g.ic / g.groups, g.oc / g.groups];
+  if (icg === 1 && ocg === 1) return [1];
+  const yp = (g.oh - 1) * g.sh + (g.kh - 1) * g.dh + 1;
+  const xp = (g.ow - 1) * g.sw + (g.kw - 1) * g.dw + 1;
+  return [g.n * (yp * xp * roundUp(icg, 32) + g.oh * g.ow * (ocg + 7)) + 64];
+}
+
+let keptDirect = 0;
+
+/** Whether `directly` holds. */
+export const isDirect = (): boolean => keptDirect > 0;
+
+/** Convolutions recorded by fn take their direct forms, whose sums round as plain sums do. */
+export function directly<T>(fn: () => T): T {
+  keptDirect++;
+  try {
+    return fn();
+  } finally {
+    keptDirect--;
+  }
+}
+
+/** Tiles of `side` times `side` outputs. */
+export const tilesOf = ({ n, oh, ow }: Pick<Geometry, 'n' | 'oh' | 'ow'>, side: 2 | 4): number =>
+  n * Math.ceil(oh / side) * Math.ceil(ow / side);
+
+/**
+ * The tile of Winograd's form where it pays: 3x3 of stride 1, `channels` or more for its transforms to be cheap beside the products (the weight
+ * gradient's want more), and enough tiles for the transformed weights, a multiple of the weights, to be worth their bytes. F(4x4) saves more
+ * products, F(2x2) has more tiles.
+ */
+function winogradTile(g: Geometry, channels: 16 | 32): 2 | 4 | undefined {
+  const suits =
+    keptDirect === 0 &&
+    g.kh === 3 &&
+    g.kw === 3 &&
+    g.sh * g.sw * g.dh * g.dw * g.groups === 1 &&
+    g.ph <= 2 &&
+    g.pw <= 2 &&
+    Math.min(g.ic, g.oc) >= channels;
+  return suits ? ([4, 2] as const).find((side) => tilesOf(g, side) >= 16) : undefined;
+}
+
+/** Up to so many tiles weights are transformed as they are used: to write them and read them again would take longer. */
+export const FEW_TILES = 24;
+
+/** Floats of transformed weights, `planes` numbers for a kernel's nine. */
+const transformed = (planes: number, ic: number, oc: number): number =>
+  (planes * roundUp(ic, 64) * roundUp(oc, 64) * 33) / 32;
+
+/** Floats that a `winograd` keeps, or with `sc` a `winograd_up`. */
+export const winogradWeights = ({ ic, sc, oc, tile }: { ic: number; sc?: number; oc: number; tile: number }): number =>
+  sc === undefined
+    ? transformed((tile + 2) ** 2, ic, oc)
+    : transformed(9, ic, oc) + transformed((tile + 2) ** 2, sc, oc);
+
+/** The convolution (or, turned, the input gradient of one) by F(tile x tile, 3x3). */
+function winograd(
+  tile: 2 | 4,
+  x: Tensor,
+  w: Tensor,
+  bias: Tensor | undefined,
+  shape: Shape,
+  [ph, pw]: number[],
+  turned: boolean,
+): Tensor {
+  const [n, ih, iw, ic] = x.shape;
+  const [, oh, ow, oc] = shape;
+  const kept = tilesOf({ n, oh, ow }, tile) > FEW_TILES;
+  const outputs = [{ shape }, { shape: [kept ? winogradWeights({ ic, oc, tile }) : 1] }];
+  const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, turned: Number(turned), tile, kept: Number(kept), ...PLAIN };
+  const [y, scratch] = record('winograd', { inputs: [x, w, bias, undefined], outputs, params });
+  scratch.dispose();
+  return y;
+}
+
+function direct(
+  kernel: string,
+  g: Geometry,
+  inputs: (Tensor | undefined)[],
+  shape: Shape,
+  rounded: 'ic' | 'oc',
+): Tensor {
+  const outputs = [{ shape }, { shape: scratchShape(g, rounded) }];
+  const [y, scratch] = record(kernel, { inputs, outputs, params: { ...g, ...PLAIN } });
+  scratch.dispose();
+  return y;
+}
+
+export function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): Tensor {
+  const tile = winogradTile(g, 16);
+  const y = tile
+    ? winograd(tile, x, w, bias, yShape(g), [g.ph, g.pw], false)
+    : direct('conv2d', g, [x, w, bias, undefined], yShape(g), 'oc');
+  return derive(
+    op,
+    y,
+    [x, w, bias],
+    [(dy) => input(op, g, dy, w), (dy) => weight(op, g, x, dy), bias && sumOverPixels],
+  );
+}
+
+export function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Tensor {
+  const tile = winogradTile({ ...g, oh: g.ih, ow: g.iw }, 16);
+  const x = tile
+    ? winograd(tile, y, w, bias, xShape(g), [2 - g.ph, 2 - g.pw], true)
+    : direct('conv2d_input', g, [y, w, bias], xShape(g), 'ic');
+  return derive(
+    op,
+    x,
+    [y, w, bias],
+    [(dx) => forward(op, g, dx, w), (dx) => weight(op, g, dx, y), bias && sumOverPixels],
+  );
+}
+
+export function weight(op: string, g: Geometry, x: Tensor, y: Tensor): Tensor {
+  const { n, ih, iw, ic, oh, ow, oc, ph, pw } = g;
+  const tiles = tilesOf(g, 4);
+  const [w, scratch] =
+    winogradTile(g, 32) === 4
+      ? record('winograd_weight', {
+          inputs: [x, y],
+          outputs: [{ shape: wShape(g) }, { shape: [36 * roundUp(tiles, Math.min(64, tiles)) * (oc + 7)] }],
+          params: { n, ih, iw, ic, oh, ow, oc, ph, pw },
+        })
+      : record('conv2d_weight', {
+          inputs: [x, y],
+          outputs: [{ shape: wShape(g) }, { shape: weightScratch(g) }],
+          params: { ...g },
+        });
+  scratch.dispose();
+  return derive(op, w, [x, y], [(dw) => input(op, g, y, dw), (dw) => forward(op, g, x, dw)]);
+}
+
+export const sumOverPixels = (dy: Tensor): Tensor => sum(dy, { axes: [0, 1, 2] });
