@@ -1,7 +1,7 @@
 // Weight gradient of a 3x3 convolution of stride 1 by the adjoint of F(4x4, 3x3): dW = G^T [sum over tiles of (A dY A^T) x (B^T X B)] G, 36
 // sums over tiles of 4x4 pixels instead of nine over pixels, a quarter of the products. dY is transformed once; a chunk owns a panel of
-// input channels and some groups of output channels of dW, transforms its X as it goes and adds the tiles in order, so that the result
-// does not depend on the threads.
+// input channels and some groups of output channels of dW, transforms its X as it goes and adds the tiles in order. Where that gives few chunks
+// the tiles are cut into ranges, whose sums are added in order: cut further by channels, X would be transformed again and again.
 #include "winograd.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -15,13 +15,14 @@ using Tiles = Tiling<F4>;
 constexpr int kPlanes = Form::kPlanes;
 constexpr int64_t kTiles = 64, kGroups = 12, kChunks = 8;  // a chunk's input and sums then stay in L2
 constexpr int64_t kInputPlane = kTiles * kWidth + 16;       // not a power of two, as in winograd.cc
+constexpr int64_t kSums = kPlanes * kRows * kWidth;         // of a group
 constexpr int64_t kSlab = 3 * kLanes;                       // channels of dY at a time: whole vectors and whole groups
 
 static_assert(kSlab % kRows == 0);
 
 struct Block {
   alignas(64) float input[kPlanes * kInputPlane];                 // [plane][tile][kWidth]
-  alignas(64) float sums[kGroups * kPlanes * kRows * kWidth];  // [group][plane][kRows][kWidth]
+  alignas(64) float sums[kGroups * kSums];                        // [group][plane][kRows][kWidth]
 };
 
 struct Problem {
@@ -63,32 +64,32 @@ void transform_dy(const Problem& q, int64_t index) {
   }
 }
 
-// Sums of groups [g0, g1) over all tiles.
-void multiply(const Problem& q, Block& block, int64_t c0, int64_t g0, int64_t g1) {
+// Sums of groups [g0, g1) over tiles [begin, end).
+void multiply(const Problem& q, float* input, int64_t c0, int64_t g0, int64_t g1, int64_t begin, int64_t end, float* sums) {
   const int64_t none = 0;
-  for (int64_t tile0 = 0; tile0 < q.tiles; tile0 += kTiles) {
-    const int64_t count = std::min(kTiles, q.tiles - tile0);
+  for (int64_t tile0 = begin; tile0 < end; tile0 += kTiles) {
+    const int64_t count = std::min(kTiles, end - tile0);
     for (int64_t t = 0; t < count; t++) {
       const Tiles::Patch patch = q.tiling.patch(q.tiling.tile(tile0 + t), c0);
-      for (int64_t v = 0; v < kWidth; v += kLanes) Tiles::transform<Vec>(patch, v, q.p.ic - c0 - v, block.input + t * kWidth + v, kInputPlane);
+      for (int64_t v = 0; v < kWidth; v += kLanes) Tiles::transform<Vec>(patch, v, q.p.ic - c0 - v, input + t * kWidth + v, kInputPlane);
     }
     const float* turned = q.turned(tile0, 0, 0);
     for (int64_t k = 0; k < kPlanes; k++)
       for (int64_t g = g0; g < g1; g++) {
         float* out[kRows];
-        for (int i = 0; i < kRows; i++) out[i] = block.sums + (((g - g0) * kPlanes + k) * kRows + i) * kWidth;
-        tile_pixels<kRows>(turned + (k * q.groups + g) * q.together * kRows, block.input + k * kInputPlane, &none, 1, count, kWidth, {out, kWidth, tile0 == 0, nullptr});
+        for (int i = 0; i < kRows; i++) out[i] = sums + (g - g0) * kSums + (k * kRows + i) * kWidth;
+        tile_pixels<kRows>(turned + (k * q.groups + g) * q.together * kRows, input + k * kInputPlane, &none, 1, count, kWidth, {out, kWidth, tile0 == begin, nullptr});
       }
   }
 }
 
 // G^T M G to dW [oc, 3, 3, ic].
-void write_weights(const Problem& q, const Block& block, int64_t c0, int64_t g0, int64_t g1) {
+void write_weights(const Problem& q, const float* all, int64_t c0, int64_t g0, int64_t g1) {
   const auto& p = q.p;
   for (int64_t o = g0 * kRows; o < std::min(g1 * kRows, p.oc); o++)
     for (int v = 0; v < kVectors; v++) {
       const int64_t c = c0 + v * kLanes, columns = std::min<int64_t>(kLanes, p.ic - c);
-      const float* sums = block.sums + ((o / kRows - g0) * kPlanes * kRows + o % kRows) * kWidth + v * kLanes;
+      const float* sums = all + (o / kRows - g0) * kSums + o % kRows * kWidth + v * kLanes;
       Vec m[36], w[9];
       for (int k = 0; k < kPlanes; k++) m[k] = load(sums + k * kRows * kWidth);
       RESCUNET_BOTH(Form, 6, 3, weight_adjoint, m, w);
@@ -107,14 +108,26 @@ void winograd_weight(const winograd_weight_args& p, Pool& pool) {
   pool.split(q.tiles, 4, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; t++) transform_dy(q, t);
   });
-  const int64_t panels = panels_of(p.ic), least = (q.groups + kGroups - 1) / kGroups;
-  const int64_t by_group = std::max(least, std::min(q.groups, kChunks / panels));
-  pool.run(panels * by_group, [&](int64_t chunk) {
+  const int64_t panels = panels_of(p.ic), least = (q.groups + kGroups - 1) / kGroups, blocks = (q.tiles + kTiles - 1) / kTiles;
+  const int64_t ranges = std::clamp<int64_t>(kChunks / (panels * least), 1, blocks);
+  const int64_t parts = std::max(least, std::min(q.groups, kChunks / (panels * ranges)));
+  float* partial = p.scratch + kPlanes * q.groups * kRows * blocks * q.together;  // [range][panel][group][plane][kRows][kWidth]
+  const auto sums = [&](int64_t range, int64_t panel, int64_t group) { return partial + ((range * panels + panel) * q.groups + group) * kSums; };
+  pool.run(panels * parts * ranges, [&](int64_t chunk) {
     static thread_local Block block;
-    const int64_t c0 = chunk % panels * kWidth, part = chunk / panels;  // neighbours share their part of dY
-    const int64_t g0 = part * q.groups / by_group, g1 = (part + 1) * q.groups / by_group;
-    multiply(q, block, c0, g0, g1);
-    write_weights(q, block, c0, g0, g1);
+    const int64_t panel = chunk % panels, part = chunk / panels % parts, range = chunk / panels / parts;  // neighbours share their part of dY
+    const int64_t g0 = part * q.groups / parts, g1 = (part + 1) * q.groups / parts;
+    const int64_t begin = range * blocks / ranges * kTiles, end = std::min(q.tiles, (range + 1) * blocks / ranges * kTiles);
+    float* to = ranges == 1 ? block.sums : sums(range, panel, g0);
+    multiply(q, block.input, panel * kWidth, g0, g1, begin, end, to);
+    if (ranges == 1) write_weights(q, to, panel * kWidth, g0, g1);
+  });
+  if (ranges > 1) pool.run(panels * q.groups, [&](int64_t chunk) {
+    const int64_t panel = chunk / q.groups, g = chunk % q.groups;
+    float* total = sums(0, panel, g);
+    for (int64_t range = 1; range < ranges; range++)
+      for (int64_t i = 0; i < kSums; i += kLanes) store(total + i, load(total + i) + load(sums(range, panel, g) + i));
+    write_weights(q, total, panel * kWidth, g, g + 1);
   });
 }
 

@@ -167,7 +167,7 @@ export function weight(op: string, g: Geometry, x: Tensor, y: Tensor): Tensor {
     winogradTile(g, 32) === 4
       ? record('winograd_weight', {
           inputs: [x, y],
-          outputs: [{ shape: wShape(g) }, { shape: [36 * roundUp(tiles, Math.min(64, tiles)) * (oc + 7)] }],
+          outputs: [{ shape: wShape(g) }, { shape: [36 * (roundUp(tiles, Math.min(64, tiles)) + 256) * (oc + 7)] }],
           params: { n, ih, iw, ic, oh, ow, oc, ph, pw },
         })
       : record('conv2d_weight', {
