@@ -66,6 +66,7 @@ class Addon : public Napi::Addon<Addon> {
   Napi::Value Info(const Napi::CallbackInfo& info) {
     Napi::Object cpu = Napi::Object::New(info.Env()), result = Napi::Object::New(info.Env());
     cpu["instructionSet"] = cpu_instruction_set();
+    cpu["bf16"] = cpu_multiplies_bf16();
     cpu["threads"] = cpu_threads();
     result["cpu"] = cpu;
     return result;

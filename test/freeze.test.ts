@@ -17,6 +17,7 @@ import {
   tidy,
   variable,
 } from '../src/index.js';
+import { addon } from '../src/tensor/native.js';
 
 /** Running statistics and affine parameters as training leaves them. */
 function settle(module: nn.Module): void {
@@ -88,6 +89,31 @@ describe('optimizeForInference', () => {
     expect(/^winograd/m.test(listed)).toBe(precision === 'fast');
     optimized.dispose();
     generator.dispose();
+  });
+
+  test('of the generator that ships, bf16: near, and only where the processor multiplies it', async () => {
+    const generator = pipeline.loadGenerator();
+    const x = tensor(
+      Float32Array.from({ length: 64 * 64 * 3 }, (_, i) => 0.5 * Math.sin(i / 300) + 0.2 * Math.sin(i)),
+      { shape: [1, 64, 64, 3] },
+    );
+    const run = async (precision: 'fast' | 'bf16') => {
+      const optimized = nn.optimizeForInference(generator, { precision });
+      await values(tidy(() => optimized(x).final)); // packs
+      const found = await values(tidy(() => optimized(x).final));
+      optimized.dispose();
+      return found;
+    };
+    const [fast, half, again] = [await run('fast'), await run('bf16'), await run('bf16')];
+    expect(again).toEqual(half);
+    if (addon.info().cpu.bf16) {
+      expect(furthest(half, fast)).toBeGreaterThan(1e-5);
+      expect(furthest(half, fast)).toBeLessThan(3e-2);
+    } else expect(half).toEqual(fast);
+    generator.dispose();
+    expect(() => nn.optimizeForInference(generator, { precision: 'f16' as 'bf16' })).toThrow(
+      "optimizeForInference: precision is fast, exact or bf16, got 'f16'",
+    );
   });
 
   test('of grouped, depthwise and narrow convolutions, and of one whose result is read twice', async () => {

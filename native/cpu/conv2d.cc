@@ -1,6 +1,7 @@
 // Convolution and its input gradient as one problem: a product of gathered rows with packed weights, without im2col. A row of
 // the product is an output position; its A row is the list of source pixels under the kernel's taps, read where they lie.
 // The input gradient of a strided convolution falls into one dense problem per parity of the position.
+#include "bf16.h"
 #include "depthwise.h"
 #include "ending.h"
 #include "tile.h"
@@ -22,6 +23,7 @@ struct Gathered {
   const float* weights;  // [panel][tap][c][kWidth]; narrow: [column][tap][c]
   const float* bias;
   Ending ending;
+  const uint16_t* pairs = nullptr;  // weights in bf16, [panel][tap][c / 2][kWidth][2]; then sources are rounded to it too
 
   int64_t rows() const { return n * h * w; }
   bool narrow() const { return is_narrow(c, columns); }
@@ -48,12 +50,16 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
   Gathered::Row row[kTiles * kRows];  // divisions once per row, not once per tap
   for (int64_t i = 0; i < count; i++) row[i] = g.row(m0 + i);
 
+  static thread_local uint16_t halves[kTiles * kRows * kDepth];
+  const uint16_t* half_rows[kTiles * kTaps * kRows];
   const auto run = [&](const float* const* rows, int64_t groups, int64_t depth, int64_t tap, int64_t c0, bool first, bool last) {
+    if (g.pairs)
+      for (int64_t i = 0; i < tiles * groups * kRows; i++) half_rows[i] = halves + i * depth, to_bf16(rows[i], depth, halves + i * depth);
     for (int64_t p = p0; p < p1; p++) {
       alignas(64) float bias[kWidth] = {};
       const int64_t columns = std::min<int64_t>(kWidth, g.columns - p * kWidth);
       if (g.bias) std::memcpy(bias, g.bias + p * kWidth, columns * sizeof(float));
-      const float* panel = g.weights + ((p * g.taps + tap) * g.c + c0) * kWidth;
+      const int64_t panel = ((p * g.taps + tap) * g.c + c0) * kWidth;
       for (int64_t t = 0; t < tiles; t++) {
         float* to[kRows];
         const float* residual[kRows];
@@ -64,7 +70,8 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
         }
         Target target{to, columns, first, g.bias ? bias : nullptr};
         if (last) target.residual = g.ending.residual ? residual : nullptr, target.activation = g.ending.activation, target.slope = g.ending.slope;
-        tile_rows(rows + t * groups * kRows, groups, depth, panel, target);
+        if (g.pairs) tile_pairs(half_rows + t * groups * kRows, groups, depth / 2, g.pairs + panel, target);
+        else tile_rows(rows + t * groups * kRows, groups, depth, g.weights + panel, target);
       }
     }
   };
@@ -144,7 +151,8 @@ static void narrow_product(const Gathered& g, Pool& pool) {
 
 static void gathered_product(const Gathered& g, Pool& pool) {
   const int64_t block = kTiles * kRows, blocks = (g.rows() + block - 1) / block, panels = panels_of(g.columns);
-  const int64_t groups = std::min(panels, std::max<int64_t>(1, (15 + blocks) / std::max<int64_t>(blocks, 1)));  // enough chunks for many threads
+  const int64_t chunks = g.pairs ? 8 : 16;  // enough for many threads; every one rounds its rows anew
+  const int64_t groups = std::min(panels, std::max<int64_t>(1, (chunks - 1 + blocks) / std::max<int64_t>(blocks, 1)));
   if (g.taps == 0)  // positions that no tap reaches
     return pool.split(g.rows(), 1024, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++)
@@ -167,12 +175,15 @@ void conv2d(const conv2d_args& p, Pool& pool) {
   for (int64_t group = 0; group < p.groups; group++) {
     const float* w = p.w + group * ocg * taps * c;
     const bool narrow = Gathered::is_narrow(c, ocg);  // w is then in order as it lies
+    const bool paired = p.bf16 && has_bf16() && p.groups == 1 && !narrow && c >= 2 * kLanes && c % 2 == 0;
+    uint16_t* pairs = paired ? reinterpret_cast<uint16_t*>(p.scratch) : nullptr;
     pool.run(narrow || p.packed ? 0 : panels_of(ocg), [&](int64_t panel) {  // w [oc][tap c] -> [panel][tap c][kWidth]
-      const int64_t depth = taps * c, first = panel * kWidth * depth;
-      pack_panel(w + first, depth, std::min<int64_t>(kWidth, ocg - panel * kWidth), depth, p.scratch + first);
+      const int64_t depth = taps * c, first = panel * kWidth * depth, columns = std::min<int64_t>(kWidth, ocg - panel * kWidth);
+      if (!paired) return pack_panel(w + first, depth, columns, depth, p.scratch + first);
+      for (int64_t t = 0; t < taps; t++) pack_pairs(w + first + t * c, depth, columns, c, pairs + first + t * c * kWidth);
     });
     Gathered g{p.x + group * icg, p.ih, p.iw, p.ic, c, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
-               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr, {p.y, p.residual, p.activation, p.slope}};
+               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr, {p.y, p.residual, p.activation, p.slope}, pairs};
     for (int64_t t = 0; t < taps; t++) g.ty[t] = int32_t(t / kw * p.dh - p.ph), g.tx[t] = int32_t(t % kw * p.dw - p.pw);
     gathered_product(g, pool);
   }

@@ -110,6 +110,13 @@ class CpuBackend : public Backend {
 
 std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<CpuBackend>(); }
 const char* cpu_instruction_set() { return choose().name; }
+bool cpu_multiplies_bf16() {
+#ifdef RESCUNET_HAVE_AVX512
+  return !std::strcmp(choose().name, "avx512") && __builtin_cpu_supports("avx512bf16");  // as cpu/bf16.h
+#else
+  return false;
+#endif
+}
 int cpu_threads() { return thread_count(); }
 
 }  // namespace rescunet

@@ -25,6 +25,7 @@ export function addInfo(program: Command, run: Run): void {
           platform: `${process.platform}-${process.arch}`,
           devices: names,
           instructionSet: cpu.instructionSet,
+          bf16: cpu.bf16,
           threads: cpu.threads,
           memory: Object.fromEntries(names.map((name) => [name, memory(name)])),
           systemMemory: totalmem(),
@@ -34,7 +35,7 @@ export function addInfo(program: Command, run: Run): void {
         reporter.line(`node            ${facts.node} (${facts.platform})`);
         reporter.line(`devices         ${names.join(', ')}`);
         reporter.line(
-          `cpu             ${cpu.instructionSet}, ${cpu.threads} ${cpu.threads === 1 ? 'thread' : 'threads'}`,
+          `cpu             ${cpu.instructionSet}${cpu.bf16 ? ', bf16' : ''}, ${cpu.threads} ${cpu.threads === 1 ? 'thread' : 'threads'}`,
         );
         reporter.line(`memory          ${mebibytes(facts.systemMemory)} in this machine`);
         for (const [name, { bytes: live, peak }] of Object.entries(facts.memory)) {

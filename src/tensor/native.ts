@@ -18,7 +18,7 @@ export interface KernelInfo {
 
 interface Addon {
   kernels(): KernelInfo[];
-  info(): { cpu: { instructionSet: string; threads: number } };
+  info(): { cpu: { instructionSet: string; bf16: boolean; threads: number } };
   /** Names that `open` takes. */
   devices(): string[];
   open(name: string): number;

@@ -1,5 +1,6 @@
 import { ones } from '../../src/tensor/create.js';
 import { type ConvOptions, type ConvTransposeOptions, conv2d, convTranspose2d } from '../../src/tensor/ops/conv2d.js';
+import { withPrecision } from '../../src/tensor/ops/conv2d_forms.js';
 import { record } from '../../src/tensor/record.js';
 import type { Case, Sample } from './case.js';
 
@@ -60,6 +61,15 @@ const transposed = (
   name,
   inputs: { x, w, ...(bias ? { bias: [bias] } : {}) },
   run: (t) => convTranspose2d(t.x, t.w, { bias: t.bias, ...options }),
+});
+
+/** Within the rounding of the factors, where the processor multiplies bf16; elsewhere as ever. */
+const inBf16 = (name: string, x: number[], w: number[], options: ConvOptions = {}): Sample => ({
+  ...conv(`bf16, ${name}`, x, w),
+  run: (t) => withPrecision('bf16', () => conv2d(t.x, t.w, options)),
+  tolerance: 1e-2,
+  differences: false,
+  differentiable: [],
 });
 
 /** Kernels with what `capture`'s frozen form puts behind them, on the op's own buffers. */
@@ -194,6 +204,9 @@ const cases: Case = {
     ended('residual and leaky ReLU, narrow output', [1, 5, 5, 17], [3, 1, 1, 17], 2),
     ended('residual alone, 1x1', [1, 9, 9, 24], [70, 1, 1, 24], 0),
     ended('residual and leaky ReLU, Winograd', [1, 34, 33, 32], [67, 3, 3, 32], 2, { padding: 1 }),
+    inBf16('1x1', [1, 7, 7, 96], [40, 1, 1, 96]),
+    inBf16('3x3 stride 2, ragged', [2, 9, 8, 34], [37, 3, 3, 34], { padding: 1, stride: 2 }),
+    inBf16('many channels', [1, 3, 3, 1090], [33, 1, 1, 1090]),
     conv('kernel as large as the input', [2, 4, 5, 6], [3, 4, 5, 6], {}),
     transposed('transposed 4x4 stride 2', [1, 4, 5, 6], [3, 4, 4, 6], { stride: 2, padding: 1, bias: 3 }),
     transposed('transposed 3x3 stride 2, output padding', [2, 4, 5, 3], [4, 3, 3, 3], {

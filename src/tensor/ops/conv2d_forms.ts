@@ -52,20 +52,23 @@ function weightScratch(g: Geometry): Shape {
   return [g.n * (yp * xp * roundUp(icg, 32) + g.oh * g.ow * (ocg + 7)) + 64];
 }
 
-let keptDirect = 0;
+/** `exact`: direct forms, whose sums round as plain sums do; `bf16`: direct forms multiply in bf16 where the processor can. */
+export type ConvPrecision = 'fast' | 'exact' | 'bf16';
 
-/** Whether `directly` holds. */
-export const isDirect = (): boolean => keptDirect > 0;
+let precision: ConvPrecision = 'fast';
 
-/** Convolutions recorded by fn take their direct forms, whose sums round as plain sums do. */
-export function directly<T>(fn: () => T): T {
-  keptDirect++;
+/** Convolutions recorded by fn are recorded so. */
+export function withPrecision<T>(wanted: ConvPrecision, fn: () => T): T {
+  const before = precision;
+  precision = wanted;
   try {
     return fn();
   } finally {
-    keptDirect--;
+    precision = before;
   }
 }
+
+export const isDirect = (): boolean => precision === 'exact';
 
 /** Tiles of `side` times `side` outputs. */
 export const tilesOf = ({ n, oh, ow }: Pick<Geometry, 'n' | 'oh' | 'ow'>, side: 2 | 4): number =>
@@ -78,7 +81,7 @@ export const tilesOf = ({ n, oh, ow }: Pick<Geometry, 'n' | 'oh' | 'ow'>, side: 
  */
 function winogradTile(g: Geometry, channels: 16 | 32): 2 | 4 | undefined {
   const suits =
-    keptDirect === 0 &&
+    !isDirect() &&
     g.kh === 3 &&
     g.kw === 3 &&
     g.sh * g.sw * g.dh * g.dw * g.groups === 1 &&
@@ -129,7 +132,11 @@ function direct(
   rounded: 'ic' | 'oc',
 ): Tensor {
   const outputs = [{ shape }, { shape: scratchShape(g, rounded) }];
-  const [y, scratch] = record(kernel, { inputs, outputs, params: { ...g, ...PLAIN } });
+  const [y, scratch] = record(kernel, {
+    inputs,
+    outputs,
+    params: { ...g, ...PLAIN, bf16: Number(precision === 'bf16') },
+  });
   scratch.dispose();
   return y;
 }
