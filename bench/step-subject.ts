@@ -12,7 +12,7 @@ import { peakMemory } from './report.js';
 import { convolutionFlops, type Subject, type Work } from './step-work.js';
 
 const work: Work = JSON.parse(process.argv[2]);
-const { kind, width, size, batch, weights } = work;
+const { kind, width, size, batch, weights, bf16 } = work;
 const startBytes = peakMemory();
 const pixels = batch * size * size;
 
@@ -43,7 +43,7 @@ function hand(parts: Record<string, { stateDict(options: { to: 'torch' }): Recor
 
 function inference(): Subject {
   const x = colours(pair.incomplete);
-  const answer = optimizeForInference(generator);
+  const answer = optimizeForInference(generator, { precision: bf16 ? 'bf16' : 'fast' });
   return {
     async run() {
       const y = tidy(() => answer(x).final);

@@ -13,9 +13,14 @@ export interface Work {
   weights?: string;
   /** Tell who holds the arena. */
   holders?: boolean;
-  /** How PyTorch lays out its maps. */
-  variant?: 'eager' | 'channels_last';
+  /** Which PyTorch; unset for ours. */
+  variant?: TorchVariant;
+  /** Where the convolutions multiply in bf16: ours in inference only, PyTorch by autocast. */
+  bf16?: boolean;
 }
+
+/** Layout of the maps; `compile` lays them out channels last. */
+export type TorchVariant = 'eager' | 'channels_last' | 'compile';
 
 export type WorkKind = 'inference' | 'generator' | 'gan';
 export const WORK_KINDS: readonly WorkKind[] = ['inference', 'generator', 'gan'];

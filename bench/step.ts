@@ -1,7 +1,7 @@
 // `npm run bench:step -- --width 64 --size 256 --batch 4 [--kind inference|generator|gan]`: milliseconds, images/s and memory of
 // the generator and of training steps, beside PyTorch's where a Python that has it is given or found. Contract: every subject has
 // a process of its own and they take turns in one run, so that the machine's moods meet all of them. With --busy every turn is taken
-// once more beside a process that keeps one core busy.
+// once more beside a process that keeps one core busy; with --bf16 inference also runs in bf16 on both sides, with --compile torch.compile runs too.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,10 +9,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { local, Peer, torchOf } from './peer.js';
 import { machine, median, mib, whole, writeResult } from './report.js';
-import { WORK_KINDS, type Work, type WorkKind } from './step-work.js';
+import { type TorchVariant, WORK_KINDS, type Work, type WorkKind } from './step-work.js';
 
 /** Of the outputs from the same weights: they lie in [-1, 1]. */
 const TOLERANCE = 1e-4;
+const BF16_TOLERANCE = 5e-2;
+
+const isBf16 = (subject: string): boolean => subject.endsWith('bf16');
 
 /** cpu: a fair PyTorch is one whose allocator keeps its pages. */
 const ALLOCATOR = {
@@ -77,6 +80,8 @@ const { values: given } = parseArgs({
     'no-peer': { type: 'boolean', default: false },
     holders: { type: 'boolean', default: false },
     busy: { type: 'boolean', default: false },
+    bf16: { type: 'boolean', default: false },
+    compile: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 });
@@ -105,10 +110,10 @@ function start(work: Work): Process {
   const env = { RESCUNET_THREADS: String(work.threads), OMP_NUM_THREADS: String(work.threads) };
   if (!work.variant) {
     const args = ['--import', local('../test/typescript.mjs'), local('./step-subject.ts'), JSON.stringify(work)];
-    return new Process('ours', process.execPath, args, env);
+    return new Process(work.bf16 ? 'ours bf16' : 'ours', process.execPath, args, env);
   }
   const args = [local('./peers/torch_step.py'), JSON.stringify(work)];
-  return new Process(`torch ${work.variant}`, python, args, { ...env, ...ALLOCATOR });
+  return new Process(`torch ${work.variant}${work.bf16 ? ' bf16' : ''}`, python, args, { ...env, ...ALLOCATOR });
 }
 
 /** Writes the weights that peers start from. In a process of its own: copies of all weights are no part of our work's memory. */
@@ -145,15 +150,22 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
     const own = { kind, ...shape, holders: given.holders };
     if (torch) await handOver({ ...own, weights });
     const ours = await open(own);
-    for (const variant of torch ? (['eager', 'channels_last'] as const) : []) {
-      const { parameters, difference = Number.NaN } = await open({ ...own, weights, variant });
+    const variants: TorchVariant[] = given.compile ? ['eager', 'channels_last', 'compile'] : ['eager', 'channels_last'];
+    const inBf16 = given.bf16 && kind === 'inference';
+    const peers = torch ? variants.map((variant) => ({ variant, bf16: false })) : [];
+    if (torch && inBf16) peers.push(...variants.slice(1).map((variant) => ({ variant, bf16: true })));
+    if (inBf16) await open({ ...own, bf16: true });
+    for (const peer of peers) {
+      const { parameters, difference = Number.NaN } = await open({ ...own, weights, ...peer });
+      const allowed = peer.bf16 ? BF16_TOLERANCE : TOLERANCE;
       if (parameters !== ours.parameters)
         throw new Error(`${kind}: ours has ${ours.parameters} parameters, torch ${parameters}: no comparison`);
-      if (!(difference <= TOLERANCE))
-        throw new Error(`${kind}: outputs from the same weights differ by ${difference}, allowed ${TOLERANCE}`);
+      if (!(difference <= allowed))
+        throw new Error(`${kind}: outputs from the same weights differ by ${difference}, allowed ${allowed}`);
     }
     for (const subject of subjects) subject.first = (await subject.process.request('run')).value ?? Number.NaN;
     for (const { process, first } of subjects) {
+      if (isBf16(process.name)) continue;
       if (!(Math.abs(first - subjects[0].first) <= 1e-3 * Math.max(1, Math.abs(first))))
         throw new Error(`${kind}: the first step of ${process.name} gives ${first}, ours ${subjects[0].first}`);
     }
@@ -209,12 +221,12 @@ function print(rows: readonly Row[]): void {
     ];
     console.log(text.join('  ').trimEnd());
   }
-  const [ours, ...peers] = rows;
-  for (const peer of peers) {
+  for (const peer of rows.filter(({ subject }) => subject.startsWith('torch'))) {
+    const ours = rows.find(({ subject }) => subject === (isBf16(peer.subject) ? 'ours bf16' : 'ours')) ?? rows[0];
     const ratio = (peer.median / ours.median).toFixed(2);
     const memory = (ours.peakBytes / peer.peakBytes).toFixed(2);
     console.log(
-      `${ours.kind.padEnd(10)}  ours is ${ratio} times as quick as ${peer.subject}, in ${memory} of its memory`,
+      `${ours.kind.padEnd(10)}  ${ours.subject} is ${ratio} times as quick as ${peer.subject}, in ${memory} of its memory`,
     );
   }
 }

@@ -298,6 +298,11 @@ def gan_step(generator, local, global_, x, target, eta=0.3):
     return run
 
 
+def in_bf16(generator, x):
+    with torch.autocast("cpu", torch.bfloat16):
+        return [y.float() for y in generator(x)[:2]]
+
+
 def load(network, prefix, tensors):
     own = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
     missing, extra = network.load_state_dict(own, strict=False)
@@ -312,7 +317,7 @@ def main():
     torch.set_num_threads(work["threads"])
     torch.manual_seed(1)
     tensors = read_safetensors(work["weights"])
-    layout = torch.channels_last if work["variant"] == "channels_last" else torch.contiguous_format
+    layout = torch.contiguous_format if work["variant"] == "eager" else torch.channels_last
     maps = {k: tensors.pop(k).permute(0, 3, 1, 2).contiguous(memory_format=layout) for k in ("x", "target", "final", "aux")}
     networks = {"generator": Generator(work["width"])}
     if work["kind"] == "gan":
@@ -322,6 +327,15 @@ def main():
         network.to(memory_format=layout)
     del tensors
     generator = networks["generator"]
+    if work["variant"] == "compile":
+        from torch._inductor import config
+
+        config.freezing = work["kind"] == "inference"
+        generator = torch.compile(generator)
+    if work.get("bf16"):
+        plain = generator
+        generator = lambda x: in_bf16(plain, x)
+        generator.eval = plain.eval
     generator.eval()
     with torch.no_grad():
         answers = generator(maps["x"])
