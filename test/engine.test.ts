@@ -24,6 +24,7 @@ import {
   variable,
   zeros,
 } from '../src/tensor/index.js';
+import { record } from '../src/tensor/record.js';
 
 /** Bytes in live tensors once everything submitted has run. */
 function liveBytes(): number {
@@ -282,6 +283,15 @@ describe('failures', () => {
       .sum();
     await expect(huge.data()).rejects.toThrow('out of memory: wanted');
     expect(await ones([2]).toArray()).toEqual([1, 1]);
+  });
+
+  it('refuse an instruction whole: what follows runs on', async () => {
+    const x = ones([2]);
+    const outputs = [{ shape: [2] }];
+    expect(() => record('reduce_sum', { inputs: [x], outputs, params: {} })).toThrow(
+      'reduce_sum: parameter outer is missing',
+    );
+    expect(await x.add(1).toArray()).toEqual([2, 2]);
   });
 
   describe('with RESCUNET_DEBUG=1', () => {

@@ -151,7 +151,7 @@ describe('optimizeForInference', () => {
     await x.data();
     expect(memory().bytes).toBe(before);
     expect(() => nn.optimizeForInference(layer, { precision: 'low' as 'exact' })).toThrow(
-      "precision is fast or exact, got 'low'",
+      "precision is fast, exact or bf16, got 'low'",
     );
   });
 });

@@ -35,6 +35,21 @@ export class Program {
 
   /** Appends a kernel; slots are those of its buffers in field order, numbers come by name. */
   kernel(opcode: number, slots: readonly Slots[], params: Readonly<Record<string, number | readonly number[]>>): void {
+    const begin = this.length;
+    try {
+      this.encode(opcode, slots, params);
+    } catch (error) {
+      this.length = begin; // half an instruction would be read on into the next one
+      throw error;
+    }
+    this.kernelCount++;
+  }
+
+  private encode(
+    opcode: number,
+    slots: readonly Slots[],
+    params: Readonly<Record<string, number | readonly number[]>>,
+  ) {
     const { name, fields } = kernels[opcode];
     this.push(opcode);
     let next = 0;
@@ -55,6 +70,7 @@ export class Program {
         for (const word of value) this.push(word);
       } else {
         const slot = slots[next++];
+        if (slot === undefined) throw new TypeError(`${name}: buffer ${field.name} is missing`);
         if (typeof slot === 'number') this.push(slot);
         else {
           this.push(slot.length);
@@ -63,7 +79,6 @@ export class Program {
       }
     }
     if (next !== slots.length) throw new TypeError(`${name}: takes ${next} buffers, got ${slots.length}`);
-    this.kernelCount++;
   }
 
   clear(): void {

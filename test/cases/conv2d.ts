@@ -87,7 +87,7 @@ const ended = (
   const size = { n, ih, iw, ic, oh, ow, oc, ph: padding, pw: padding };
   const params = winograd
     ? { ...size, turned: 0, tile: 4, kept: 1 }
-    : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups };
+    : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups, bf16: 0 };
   const scratch = winograd ? 36 * 64 * 128 * (33 / 32) : kh * kw * 128 * ic;
   return {
     name,
