@@ -1,8 +1,10 @@
-// c [m, n] = a [m, k] b [k, n] + bias: b packed into panels in scratch, rows of a as they lie (a transposed a is turned first).
+// c [m, n] = a [m, k] b [k, n] + bias: b packed into panels in scratch, rows of a as they lie (a transposed a is turned first). For a few
+// rows packing would cost more than the product: b is then read once, as it lies.
 #include "tile.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
+static constexpr int64_t kFewRows = 4;
 static constexpr int64_t kTiles = 8;  // tiles of rows that share a panel while it is in L1
 
 // [panels][k][kWidth], zero-filled at the right.
@@ -51,7 +53,55 @@ static void product(const float* a, const float* panels, const float* bias, floa
   });
 }
 
+// Columns [begin, end) of c = a b: a chunk of a row of b is in L1 while every row of a takes it.
+static void by_rows(const matmul_args& p, const float* a, const float* b, int64_t begin, int64_t end, float* c) {
+  constexpr int64_t kColumns = 512;
+  for (int64_t j0 = begin; j0 < end; j0 += kColumns) {
+    const int64_t columns = std::min(kColumns, end - j0);
+    float sums[kFewRows][kColumns];
+    for (int64_t l0 = 0; l0 < p.k; l0 += kDepth) {
+      std::memset(sums, 0, sizeof sums);
+      for (int64_t l = l0; l < std::min(p.k, l0 + kDepth); l++)
+        for (int64_t i = 0; i < p.m; i++)
+          for (int64_t j = 0; j < columns; j++) sums[i][j] += a[i * p.k + l] * b[l * p.n + j0 + j];
+      for (int64_t i = 0; i < p.m; i++)
+        for (int64_t j = 0; j < columns; j++) {
+          const float before = l0 ? c[i * p.n + j0 + j] : p.bias ? p.bias[j0 + j] : 0.f;
+          c[i * p.n + j0 + j] = before + sums[i][j];
+        }
+    }
+  }
+}
+
+// The same where b is stored [n, k].
+static void by_columns(const matmul_args& p, const float* a, const float* b, int64_t begin, int64_t end, float* c) {
+  constexpr int64_t kTerms = 4 * kLanes;
+  for (int64_t j = begin; j < end; j++)
+    for (int64_t i = 0; i < p.m; i++) {
+      const float *row = a + i * p.k, *column = b + j * p.k;
+      Vec sums[4] = {};
+      int64_t l = 0;
+      for (; l + kTerms <= p.k; l += kTerms)
+        for (int s = 0; s < 4; s++) sums[s] += load(row + l + s * kLanes) * load(column + l + s * kLanes);
+      const Vec lanes = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+      float sum = p.bias ? p.bias[j] : 0.f;
+      for (int lane = 0; lane < kLanes; lane++) sum += lanes[lane];
+      for (; l < p.k; l++) sum += row[l] * column[l];
+      c[i * p.n + j] = sum;
+    }
+}
+
+static void few_rows(const matmul_args& p, int64_t q, Pool& pool) {
+  const float *a = p.a + q * p.astride, *b = p.b + q * p.bstride;
+  float* c = p.c + q * p.m * p.n;
+  pool.split(p.n, p.tb ? 32 : 512, [&](int64_t begin, int64_t end) { (p.tb ? by_columns : by_rows)(p, a, b, begin, end, c); });
+}
+
 void matmul(const matmul_args& p, Pool& pool) {
+  if (p.m <= kFewRows && !p.ta) {
+    for (int64_t q = 0; q < p.batch; q++) few_rows(p, q, pool);
+    return;
+  }
   float* turned = p.scratch + panels_of(p.n) * kWidth * p.k;
   for (int64_t q = 0; q < p.batch; q++) {
     if (q == 0 || p.bstride) pack(p.b + q * p.bstride, p.tb, p.k, p.n, p.scratch, pool);

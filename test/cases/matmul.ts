@@ -33,6 +33,15 @@ const cases: Case = {
     product('batched', [2, 3, 4, 5], [2, 3, 5, 6]),
     product('batched against one matrix', [3, 4, 5], [5, 6]),
     product('one matrix against batched', [4, 5], [3, 5, 6], {}),
+    // Few rows take the second matrix as it lies.
+    { ...product('one row', [1, 700], [700, 1050]), differences: false },
+    product('four rows', [4, 33], [33, 21]),
+    product('two rows, second transposed', [2, 150], [37, 150], { transposeB: true }),
+    {
+      name: 'linear of one row',
+      inputs: { x: [1, 90], w: [13, 90], bias: [13] },
+      run: (t) => linear(t.x, t.w, t.bias),
+    },
     // Whole vectors of four, and tiles of several sizes.
     product('vectors', [36, 44], [44, 20]),
     product('vectors, both transposed', [44, 36], [20, 44], { transposeA: true, transposeB: true }),
