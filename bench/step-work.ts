@@ -13,14 +13,17 @@ export interface Work {
   weights?: string;
   /** Tell who holds the arena. */
   holders?: boolean;
-  /** Which PyTorch; unset for ours. */
-  variant?: TorchVariant;
+  /** Whose work it is; unset for ours. */
+  variant?: PeerVariant;
+  /** onnxruntime's network, and a folder whose node_modules has the package. */
+  onnx?: string;
+  runtime?: string;
   /** Where the convolutions multiply in bf16: ours in inference only, PyTorch by autocast. */
   bf16?: boolean;
 }
 
-/** Layout of the maps; `compile` lays them out channels last. */
-export type TorchVariant = 'eager' | 'channels_last' | 'compile';
+/** PyTorch by layout of the maps (`compile` lays them out channels last), or onnxruntime-node. */
+export type PeerVariant = 'eager' | 'channels_last' | 'compile' | 'onnxruntime';
 
 export type WorkKind = 'inference' | 'generator' | 'gan';
 export const WORK_KINDS: readonly WorkKind[] = ['inference', 'generator', 'gan'];

@@ -1,15 +1,16 @@
 // `npm run bench:step -- --width 64 --size 256 --batch 4 [--kind inference|generator|gan]`: milliseconds, images/s and memory of
-// the generator and of training steps, beside PyTorch's where a Python that has it is given or found. Contract: every subject has
+// the generator and of training steps, beside PyTorch's where a Python that has it is given or found, and inference beside onnxruntime-node's where
+// --onnxruntime names a folder that has it (PyTorch then writes the network). Contract: every subject has
 // a process of its own and they take turns in one run, so that the machine's moods meet all of them. With --busy every turn is taken
 // once more beside a process that keeps one core busy; with --bf16 inference also runs in bf16 on both sides, with --compile torch.compile runs too.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { local, Peer, torchOf } from './peer.js';
 import { machine, median, mib, whole, writeResult } from './report.js';
-import { type TorchVariant, WORK_KINDS, type Work, type WorkKind } from './step-work.js';
+import { type PeerVariant, WORK_KINDS, type Work, type WorkKind } from './step-work.js';
 
 /** Of the outputs from the same weights: they lie in [-1, 1]. */
 const TOLERANCE = 1e-4;
@@ -58,7 +59,8 @@ interface Row {
   busyRatio?: number;
   imagesPerSecond: number;
   gflops?: number;
-  parameters: number;
+  /** Unknown of onnxruntime, which folds the norms. */
+  parameters?: number;
   /** Peak of the process, and what it held before it built anything (runtime and libraries). */
   peakBytes: number;
   startBytes: number;
@@ -82,6 +84,7 @@ const { values: given } = parseArgs({
     busy: { type: 'boolean', default: false },
     bf16: { type: 'boolean', default: false },
     compile: { type: 'boolean', default: false },
+    onnxruntime: { type: 'string' },
     json: { type: 'string' },
   },
 });
@@ -105,12 +108,23 @@ const kinds = given.kind.map((kind) => {
 const python = given.python ?? 'python3';
 const torch = given['no-peer'] ? undefined : torchOf(python);
 if (given.python && !given['no-peer'] && !torch) throw new Error(`--python: ${python} cannot import torch`);
+if (given.onnxruntime && !torch)
+  throw new Error('--onnxruntime: wants a Python that has torch (--python), to write the network');
 
 function start(work: Work): Process {
   const env = { RESCUNET_THREADS: String(work.threads), OMP_NUM_THREADS: String(work.threads) };
   if (!work.variant) {
     const args = ['--import', local('../test/typescript.mjs'), local('./step-subject.ts'), JSON.stringify(work)];
     return new Process(work.bf16 ? 'ours bf16' : 'ours', process.execPath, args, env);
+  }
+  if (work.variant === 'onnxruntime') {
+    const args = [
+      '--import',
+      local('../test/typescript.mjs'),
+      local('./peers/onnxruntime_step.ts'),
+      JSON.stringify(work),
+    ];
+    return new Process('onnxruntime', process.execPath, args, env);
   }
   const args = [local('./peers/torch_step.py'), JSON.stringify(work)];
   return new Process(`torch ${work.variant}${work.bf16 ? ' bf16' : ''}`, python, args, { ...env, ...ALLOCATOR });
@@ -120,6 +134,14 @@ function start(work: Work): Process {
 async function handOver(work: Work): Promise<void> {
   const writer = start(work);
   await writer.answer().finally(() => writer.close());
+}
+
+/** The network of the weights handed over, for onnxruntime. */
+function writeOnnx(work: Work, path: string): void {
+  const { status, stderr } = spawnSync(python, [local('./peers/torch_to_onnx.py'), JSON.stringify(work), path], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`torch_to_onnx ended: ${stderr.trim().split('\n').slice(-4).join(' | ')}`);
 }
 
 /** A neighbour that keeps one core busy while `work` runs. */
@@ -150,15 +172,20 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
     const own = { kind, ...shape, holders: given.holders };
     if (torch) await handOver({ ...own, weights });
     const ours = await open(own);
-    const variants: TorchVariant[] = given.compile ? ['eager', 'channels_last', 'compile'] : ['eager', 'channels_last'];
+    const variants: PeerVariant[] = given.compile ? ['eager', 'channels_last', 'compile'] : ['eager', 'channels_last'];
     const inBf16 = given.bf16 && kind === 'inference';
-    const peers = torch ? variants.map((variant) => ({ variant, bf16: false })) : [];
+    const peers: Partial<Work>[] = torch ? variants.map((variant) => ({ variant })) : [];
     if (torch && inBf16) peers.push(...variants.slice(1).map((variant) => ({ variant, bf16: true })));
+    if (given.onnxruntime && kind === 'inference') {
+      const onnx = join(dirname(weights), 'generator.onnx');
+      writeOnnx({ ...own, weights }, onnx);
+      peers.push({ variant: 'onnxruntime', onnx, runtime: given.onnxruntime });
+    }
     if (inBf16) await open({ ...own, bf16: true });
     for (const peer of peers) {
       const { parameters, difference = Number.NaN } = await open({ ...own, weights, ...peer });
       const allowed = peer.bf16 ? BF16_TOLERANCE : TOLERANCE;
-      if (parameters !== ours.parameters)
+      if (peer.variant !== 'onnxruntime' && parameters !== ours.parameters)
         throw new Error(`${kind}: ours has ${ours.parameters} parameters, torch ${parameters}: no comparison`);
       if (!(difference <= allowed))
         throw new Error(`${kind}: outputs from the same weights differ by ${difference}, allowed ${allowed}`);
@@ -192,7 +219,7 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
         ...(busy.length > 0 && { busyMedian: median(busy), busyRatio: median(busy) / middle }),
         imagesPerSecond: (1000 * shape.batch) / middle,
         gflops: flops ? flops / middle / 1e6 : undefined,
-        parameters: ready.parameters ?? Number.NaN,
+        parameters: ready.parameters,
         peakBytes: memory.peakBytes ?? Number.NaN,
         startBytes: ready.startBytes ?? Number.NaN,
         arenaBytes: memory.arenaBytes,
@@ -221,7 +248,7 @@ function print(rows: readonly Row[]): void {
     ];
     console.log(text.join('  ').trimEnd());
   }
-  for (const peer of rows.filter(({ subject }) => subject.startsWith('torch'))) {
+  for (const peer of rows.filter(({ subject }) => !subject.startsWith('ours'))) {
     const ours = rows.find(({ subject }) => subject === (isBf16(peer.subject) ? 'ours bf16' : 'ours')) ?? rows[0];
     const ratio = (peer.median / ours.median).toFixed(2);
     const memory = (ours.peakBytes / peer.peakBytes).toFixed(2);
