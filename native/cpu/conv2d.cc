@@ -80,12 +80,16 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
     const int64_t depth = g.taps * g.c;
     alignas(64) float copied[kTiles * kRows * kThin];
     const float* rows[kTiles * kRows];
+    int64_t together[kThin];  // taps from this one on whose pixels lie side by side
+    for (int64_t t = g.taps; t-- > 0;) together[t] = t + 1 < g.taps && g.xpixel == g.c && g.ty[t + 1] == g.ty[t] && g.tx[t + 1] == g.tx[t] + 1 ? together[t + 1] + 1 : 1;
     for (int64_t i = 0; i < tiles * kRows; i++) {
       float* to = copied + i * depth;
       rows[i] = to;
-      for (int64_t t = 0; t < g.taps; t++, to += g.c) {
+      for (int64_t t = 0, taps; t < g.taps; t += taps, to += taps * g.c) {
         const float* from = i < count ? g.source(row[i], t) : nullptr;
-        for (int64_t c = 0; c < g.c; c++) to[c] = from ? from[c] : 0.f;
+        taps = from && g.source(row[i], t + together[t] - 1) ? together[t] : 1;
+        if (from) std::memcpy(to, from, taps * g.c * sizeof(float));
+        else std::memset(to, 0, g.c * sizeof(float));
       }
     }
     return run(rows, 1, depth, 0, 0, true, true);
@@ -134,9 +138,7 @@ template <int kColumns> static void narrow_rows(const Gathered& g, int64_t begin
     }
     for (int i = 0; i < 2; i++)
       for (int j = 0; j < kColumns; j++) {
-        float sum = rest[i][j];
-        for (int l = 0; l < kLanes; l++) sum += sums[i][j][l];
-        row[i].out[j] = sum + (g.bias ? g.bias[j] : 0.f);
+        row[i].out[j] = total(sums[i][j]) + rest[i][j] + (g.bias ? g.bias[j] : 0.f);
       }
   }
 }
@@ -225,8 +227,8 @@ void conv2d_input(const conv2d_input_args& p, Pool& pool) {
       if (qy >= p.ih || qx >= p.iw) continue;
       Gathered g{p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.x + group * icg, p.ih, p.iw, p.ic, icg, p.n, (p.ih - qy + p.sh - 1) / p.sh,
                  (p.iw - qx + p.sw - 1) / p.sw, 1, 1, p.sh, p.sw, qy, qx, 0, {}, {}, p.scratch, p.bias ? p.bias + group * icg : nullptr, {}};
-      int32_t kernel[kMaxTaps];  // the taps that reach this parity
-      for (int64_t t = 0; t < taps; t++) {
+      int32_t kernel[kMaxTaps];  // the taps that reach this parity, in the order of their pixels
+      for (int64_t t = taps; t-- > 0;) {
         const int64_t y = qy + p.ph - t / p.kw * p.dh, x = qx + p.pw - t % p.kw * p.dw;
         if (y % p.sh || x % p.sw) continue;
         kernel[g.taps] = int32_t(t), g.ty[g.taps] = int32_t(y / p.sh), g.tx[g.taps] = int32_t(x / p.sw), g.taps++;

@@ -1,9 +1,9 @@
 // Weight gradient: dW [oc, kh, kw, ic] = sum over output pixels of dY [pixel, oc] X [pixel under the tap, ic]. X is copied once
 // with its padding, so that a panel of columns is read where it lies for every tap, one stretch of an output row at a time; dY
-// is copied once into groups of kRows channels. Where the kernel is one pixel and X large, a chunk takes
-// its columns of a few hundred pixels into its own cache instead. A chunk owns its part of dW and adds its blocks of pixels in order, so the
-// result does not depend on the threads.
+// is copied once into groups of kRows channels. A chunk owns its part of dW and adds its blocks of pixels in order, so the result does not
+// depend on the threads. A kernel of one position: pointwise.cc.
 #include "depthwise.h"
+#include "pointwise.h"
 #include "tile.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
@@ -22,7 +22,6 @@ struct WeightProblem {
   int64_t blocks, block;     // channel blocks and the floats of one
   int64_t columns, steps;    // columns of a kernel position, and how many such positions there are
   bool together;             // a row of the kernel is one run of columns
-  bool in_place;             // chunks take their columns of X from where it lies, a block of pixels at a time
   float *padded, *turned;
 
   WeightProblem(const conv2d_weight_args& a, int64_t group) : p(a) {
@@ -34,9 +33,6 @@ struct WeightProblem {
     pixel = together ? icg : kWidth;
     blocks = together ? 1 : panels_of(icg);
     block = p.n * yp * xp * pixel;
-    // Worth it where no two chunks would take the same columns, and each has several blocks of pixels, the next fetched meanwhile.
-    const bool flat = p.kh * p.kw == 1 && p.sh * p.sw == 1 && p.ph + p.pw == 0;
-    in_place = flat && !together && blocks >= kChunks && pixels() >= 4 * kPixels;
     columns = together ? p.kw * icg : icg;
     steps = together ? p.kh : p.kh * p.kw;
     padded = p.scratch;
@@ -67,18 +63,6 @@ struct WeightProblem {
       }
     });
     std::memset(padded + blocks * block, 0, kWidth * sizeof(float));  // the last panel reads on
-  }
-
-  // Columns of a block of `count` pixels, [count, kWidth], zero beyond the last channel.
-  void copy_pixels(int64_t first, int64_t count, int64_t b, float* to) const {
-    const int64_t length = std::min<int64_t>(kWidth, icg - b * kWidth);
-    for (int64_t i = 0; i < count; i++) copy_pixel(x + (first + i) * p.ic + b * kWidth, length, to + i * kWidth);
-  }
-
-  // Fetches what copy_pixels will read of pixels [begin, end): they lie too far apart for the hardware to foresee.
-  void fetch_pixels(int64_t begin, int64_t end, int64_t b) const {
-    for (int64_t i = begin; i < end; i++)
-      for (int64_t c = 0; c < kWidth; c += 16) __builtin_prefetch(x + i * p.ic + b * kWidth + c);
   }
 
   void copy_pixel(const float* from, int64_t length, float* to) const {
@@ -113,49 +97,39 @@ struct WeightProblem {
 void weight_part(const WeightProblem& q, int64_t block, int64_t j0, int64_t step0, int64_t step1, int64_t g0, int64_t g1) {
   const auto& p = q.p;
   const int64_t width = p.kh * p.kw * q.icg, columns = std::min<int64_t>(kWidth, q.columns - block * kWidth * !q.together - j0);
-  // Without a kernel to move over them, all pixels are one stretch.
-  const bool flat = q.yp * q.xp == p.oh * p.ow;
-  const int64_t rows = flat ? 1 : p.n * p.oh, across = flat ? q.pixels() : p.ow;
-  const int64_t at_once = flat ? 1 : std::clamp<int64_t>(kPixels / across, 1, kStretches), part = flat ? kPixels : across;
+  const int64_t rows = p.n * p.oh, at_once = std::clamp<int64_t>(kPixels / p.ow, 1, kStretches);
   const float* x = q.padded + block * q.block + j0;
   Spare spare;
-  alignas(64) float local[kPixels * kWidth];
-  for (int64_t row = 0; row < rows; row += at_once)
-    for (int64_t m0 = 0; m0 < across; m0 += part) {
-      const int64_t count = std::min(at_once, rows - row), length = std::min(part, across - m0);
-      const bool first = row == 0 && m0 == 0;
-      int64_t offsets[kStretches];
-      for (int64_t s = 0; s < count; s++) {
-        const int64_t image = (row + s) / p.oh, oy = (row + s) % p.oh;
-        offsets[s] = q.in_place ? 0 : flat ? m0 * q.pixel : (image * q.yp + oy * p.sh) * q.xp * q.pixel;
-      }
-      if (q.in_place) q.copy_pixels(m0, length, block, local);
-      for (int64_t g = g0; g < g1; g++) {
-        if (q.in_place) {  // a share of the next pixels
-          const int64_t next = std::min(part, across - m0 - length), done = g - g0, all = g1 - g0;
-          q.fetch_pixels(m0 + part + next * done / all, m0 + part + next * (done + 1) / all, block);
-        }
-        const int64_t real = std::min<int64_t>(kRows, q.ocg - g * kRows);
-        const float* a = q.turned + (g * q.pixels() + row * across + m0) * kRows;
-        const TilePixels tile = tile_pixels_of(real);
-        for (int64_t k = step0; k < step1; k++) {
-          const int64_t ky = q.together ? k : k / p.kw, kx = q.together ? 0 : k % p.kw;
-          float* out[kRows];
-          float* to = q.dw + g * kRows * width + (q.together ? ky * q.columns + j0 : k * q.icg + block * kWidth);
-          for (int i = 0; i < kRows; i++) out[i] = i < real ? to + i * width : spare.written;
-          tile(a, q.in_place ? local : x + (ky * p.dh * q.xp + kx * p.dw) * q.pixel, offsets, count, length, p.sw * q.pixel, {out, columns, first, nullptr});
-        }
+  for (int64_t row = 0; row < rows; row += at_once) {
+    const int64_t count = std::min(at_once, rows - row);
+    int64_t offsets[kStretches];
+    for (int64_t s = 0; s < count; s++) {
+      const int64_t image = (row + s) / p.oh, oy = (row + s) % p.oh;
+      offsets[s] = (image * q.yp + oy * p.sh) * q.xp * q.pixel;
+    }
+    for (int64_t g = g0; g < g1; g++) {
+      const int64_t real = std::min<int64_t>(kRows, q.ocg - g * kRows);
+      const float* a = q.turned + (g * q.pixels() + row * p.ow) * kRows;
+      const TilePixels tile = tile_pixels_of(real);
+      for (int64_t k = step0; k < step1; k++) {
+        const int64_t ky = q.together ? k : k / p.kw, kx = q.together ? 0 : k % p.kw;
+        float* out[kRows];
+        float* to = q.dw + g * kRows * width + (q.together ? ky * q.columns + j0 : k * q.icg + block * kWidth);
+        for (int i = 0; i < kRows; i++) out[i] = i < real ? to + i * width : spare.written;
+        tile(a, x + (ky * p.dh * q.xp + kx * p.dw) * q.pixel, offsets, count, p.ow, p.sw * q.pixel, {out, columns, row == 0, nullptr});
       }
     }
+  }
 }
 
 }  // namespace
 
 void conv2d_weight(const conv2d_weight_args& p, Pool& pool) {
   if (p.ic == p.groups && p.oc == p.groups) return depthwise_weight(p, pool);
+  if (p.kh * p.kw == 1 && p.ph + p.pw == 0) return pointwise_weight(p, pool);
   for (int64_t group = 0; group < p.groups; group++) {
     const WeightProblem q(p, group);
-    if (!q.in_place) q.copy_x(pool);
+    q.copy_x(pool);
     q.turn_dy(pool);
     // A chunk is a panel for all kernel positions, which then share a reading of X, unless that leaves threads idle.
     const int64_t panels = q.together ? panels_of(q.columns) : q.blocks;

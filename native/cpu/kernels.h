@@ -37,4 +37,15 @@ static inline Vec load(const float* p) { Vec v; std::memcpy(&v, p, sizeof v); re
 static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 static inline Vec splat(float s) { return s - Vec{}; }
 
+// The sum of its lanes, halves added to halves.
+template <int kN> struct Lanes { typedef float V __attribute__((vector_size(kN * 4))); };
+template <int kN = kLanes> static inline float total(typename Lanes<kN>::V v) {
+  if constexpr (kN == 1) return v[0];
+  else {
+    typename Lanes<kN / 2>::V halves[2];
+    std::memcpy(halves, &v, sizeof v);
+    return total<kN / 2>(halves[0] + halves[1]);
+  }
+}
+
 }  // namespace rescunet::cpu::RESCUNET_ISA

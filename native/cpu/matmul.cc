@@ -83,9 +83,7 @@ static void by_columns(const matmul_args& p, const float* a, const float* b, int
       int64_t l = 0;
       for (; l + kTerms <= p.k; l += kTerms)
         for (int s = 0; s < 4; s++) sums[s] += load(row + l + s * kLanes) * load(column + l + s * kLanes);
-      const Vec lanes = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-      float sum = p.bias ? p.bias[j] : 0.f;
-      for (int lane = 0; lane < kLanes; lane++) sum += lanes[lane];
+      float sum = total((sums[0] + sums[1]) + (sums[2] + sums[3])) + (p.bias ? p.bias[j] : 0.f);
       for (; l < p.k; l++) sum += row[l] * column[l];
       c[i * p.n + j] = sum;
     }

@@ -47,11 +47,14 @@ void max_pool2d_put(const max_pool2d_put_args& p, Pool& pool) {
     for (int64_t ix = 0; ix < p.iw; ix++) {
       Range xs = covering(ix, p.kw, p.sw, p.pw, p.ow);
       float* __restrict x = p.x + (row * p.iw + ix) * p.c;
+      const int32_t here = int32_t(iy * p.iw + ix);
       std::fill(x, x + p.c, 0.f);
       for (int64_t oy = ys.begin; oy < ys.end; oy++)
         for (int64_t ox = xs.begin; ox < xs.end; ox++) {
-          int64_t o = ((n * p.oh + oy) * p.ow + ox) * p.c;
-          for (int64_t c = 0; c < p.c; c++) x[c] += p.index[o + c] == iy * p.iw + ix ? p.y[o + c] : 0.f;
+          const int64_t o = ((n * p.oh + oy) * p.ow + ox) * p.c;
+          const float* __restrict y = p.y + o;
+          const int32_t* __restrict at = p.index + o;
+          for (int64_t c = 0; c < p.c; c++) x[c] += at[c] == here ? y[c] : 0.f;
         }
     }
   });

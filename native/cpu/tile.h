@@ -9,6 +9,7 @@
 namespace rescunet::cpu::RESCUNET_ISA {
 
 inline constexpr int kRows = kLanes == 16 ? 8 : 6, kVectors = 2, kWidth = kVectors * kLanes;
+static_assert(kVectors == 2);
 inline constexpr int64_t kDepth = 512;  // terms per pass: a panel of B then stays in L1 or just beyond
 
 static inline int64_t panels_of(int64_t n) { return (n + kWidth - 1) / kWidth; }
@@ -37,19 +38,28 @@ template <int kR = kRows, int kV = kVectors> static inline __attribute__((always
       for (int j = 0; j < kV * kLanes; j += 16) __builtin_prefetch(t.residual[i] + j);
 }
 
-// Writes kR x kV sums. Columns beyond the last whole vector go one by one.
+// Ends rows of kV vectors of sums of which t.columns are real. Apart from the tiles: with this in them the compiler keeps their factors in memory.
+template <int kV> static __attribute__((noinline)) void finish_ragged(const float* sums, int rows, const Target& t) {
+  const auto vector = [](const float* p, int64_t j) { return p ? load(p + j) : Vec{}; };
+  const auto number = [](const float* p, int64_t j) { return p ? p[j] : 0.f; };
+  for (int i = 0; i < rows; i++, sums += kV * kLanes) {
+    float* y = t.rows[i];
+    const float *before = t.first ? t.bias : y, *residual = t.residual ? t.residual[i] : nullptr;
+    int64_t j = 0;
+    for (; j + kLanes <= t.columns; j += kLanes) store(y + j, activated(load(sums + j) + vector(before, j) + vector(residual, j), t.activation, splat(t.slope)));
+    for (; j < t.columns; j++) y[j] = activated(sums[j] + number(before, j) + number(residual, j), t.activation, t.slope);
+  }
+}
+
+// Writes kR x kV sums.
 template <int kR = kRows, int kV = kVectors> static inline __attribute__((always_inline)) void finish(Vec (&sums)[kR][kV], const Target& t) {
   if (t.columns < kV * kLanes) {
-    float spilled[kR][kV * kLanes];
-    for (int i = 0; i < kR; i++) {
-      for (int j = 0; j < kV; j++) store(spilled[i] + j * kLanes, sums[i][j]);
-      float* y = t.rows[i];
-      for (int64_t j = 0; j < t.columns; j++) {
-        const float s = spilled[i][j] + (!t.first ? y[j] : t.bias ? t.bias[j] : 0.f);
-        y[j] = activated(t.residual ? s + t.residual[i][j] : s, t.activation, t.slope);
-      }
-    }
-    return;
+    float spilled[kR * kV * kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kR; i++)
+#pragma GCC unroll 2
+      for (int j = 0; j < kV; j++) store(spilled + (i * kV + j) * kLanes, sums[i][j]);
+    return finish_ragged<kV>(spilled, kR, t);
   }
   const auto each = [&](auto change) __attribute__((always_inline)) {
 #pragma GCC unroll 16
@@ -65,32 +75,32 @@ template <int kR = kRows, int kV = kVectors> static inline __attribute__((always
   each([&](Vec& s, int i, int j) { store(t.rows[i] + j, s); });
 }
 
-// One step of the sum: sums += a_i * b, a_i = element k of row i.
-#define RESCUNET_STEP(element)                                  \
-  {                                                             \
-    Vec v[kVectors];                                            \
-    _Pragma("GCC unroll 2") for (int j = 0; j < kVectors; j++) v[j] = load(b + j * kLanes); \
-    _Pragma("GCC unroll 8") for (int i = 0; i < kRows; i++) {   \
-      Vec s = splat(element);                                   \
-      _Pragma("GCC unroll 2") for (int j = 0; j < kVectors; j++) sums[i][j] += s * v[j]; \
-    }                                                           \
-    b += kWidth;                                                \
-  }
-
-// A as `groups` of kRows row pointers with `depth` neighbouring elements each.
-static __attribute__((noinline, unused)) void tile_rows(const float* const* a, int64_t groups, int64_t depth, const float* b, const Target& t) {
-  Sums sums = {};
-  announce(t);
+// A as `groups` of kRows row pointers with `depth` neighbouring elements each; kV vectors of every row of a panel.
+template <int kV> static __attribute__((noinline)) void tile_rows_of(const float* const* a, int64_t groups, int64_t depth, const float* b, const Target& t) {
+  Vec sums[kRows][kV] = {};
+  announce<kRows, kV>(t);
   for (int64_t g = 0; g < groups; g++, a += kRows) {
     const float* row[kRows];
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; i++) row[i] = a[i];
-    for (int64_t k = 0; k < depth; k++) RESCUNET_STEP(row[i][k])
+    for (int64_t k = 0; k < depth; k++, b += kWidth) {
+      const Vec v0 = load(b), v1 = kV == 2 ? load(b + kLanes) : Vec{};
+#pragma GCC unroll 8
+      for (int i = 0; i < kRows; i++) {
+        const Vec s = splat(row[i][k]);
+        sums[i][0] += s * v0;
+        if constexpr (kV == 2) sums[i][1] += s * v1;
+      }
+    }
   }
-  finish<kRows, kVectors>(sums, t);
+  finish<kRows, kV>(sums, t);
 }
 
-#undef RESCUNET_STEP
+// Of a panel whose second vector holds no column only the first is summed.
+static inline void tile_rows(const float* const* a, int64_t groups, int64_t depth, const float* b, const Target& t) {
+  if (t.columns <= kLanes) tile_rows_of<1>(a, groups, depth, b, t);
+  else tile_rows_of<kVectors>(a, groups, depth, b, t);
+}
 
 // The same over pixels: a lies as [pixel][kRows], b at base + offsets[s] for `count` stretches of `length` pixels, `step` floats apart.
 template <int kR> static __attribute__((noinline)) void tile_pixels(const float* a, const float* base, const int64_t* offsets, int64_t count, int64_t length,

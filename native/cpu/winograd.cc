@@ -96,7 +96,8 @@ template <class Form> void transform_input(const Problem<Form>& q, int64_t tile0
 }
 
 // sums [plane][tile][column] (+)= input [plane][tile][channel] weights [plane][channel][column], of one panel
-template <class Form> void multiply(const Problem<Form>& q, const float* input, const float* weights, int64_t count, int64_t pass, float* sums) {
+template <class Form> void multiply(const Problem<Form>& q, const float* input, const float* weights, int64_t count, int64_t panel, int64_t pass, float* sums) {
+  const int64_t columns = q.p.oc - panel * kWidth <= kLanes ? kLanes : kWidth;
   for (int64_t k = 0; k < Form::kPlanes; k++)
     for (int64_t t = 0; t < count; t += kRows) {
       const float* rows[kRows];
@@ -105,7 +106,7 @@ template <class Form> void multiply(const Problem<Form>& q, const float* input, 
         rows[i] = input + k * Block<Form>::kInputPlane + (t + i) * q.depth;
         out[i] = sums + k * Block<Form>::kSumPlane + (t + i) * kWidth;
       }
-      tile_rows(rows, 1, q.channels(pass), weights + k * q.plane(pass), {out, kWidth, pass == 0, nullptr});
+      tile_rows(rows, 1, q.channels(pass), weights + k * q.plane(pass), {out, columns, pass == 0, nullptr});
     }
 }
 
@@ -147,7 +148,7 @@ template <class Form> void block_of_tiles(const Problem<Form>& q, int64_t tile0,
       for (int64_t i = 0; i < panels; i++) {
         const float* weights = q.p.kept ? q.weights(first + i, pass) : block.weights;
         if (!q.p.kept) transform_weights(q, first + i, pass, block.weights);
-        multiply(q, block.input, weights, count, pass, block.sums[i]);
+        multiply(q, block.input, weights, count, first + i, pass, block.sums[i]);
       }
     }
     for (int64_t i = 0; i < panels; i++) write_outputs(q, tile0, count, first + i, block.sums[i]);

@@ -171,6 +171,9 @@ const cases: Case = {
     conv('32 channels, dilated', [1, 9, 9, 32], [16, 3, 3, 32], { padding: 2, dilation: 2 }),
     { ...conv('256 channels', [1, 4, 4, 256], [68, 3, 3, 256], { padding: 1 }), differences: false },
     { ...conv('1x1, many pixels', [1, 33, 33, 490], [5, 1, 1, 490]), differences: false },
+    { ...conv('1x1, ranges of pixels', [2, 31, 27, 40], [9, 1, 1, 40]), differences: false },
+    conv('1x1 stride 2, two images', [2, 7, 5, 6], [5, 1, 1, 6], { stride: 2 }),
+    conv('1x1 in groups', [2, 3, 4, 12], [6, 1, 1, 4], { groups: 3 }),
     // Winograd's form: its own error against float64 is what the tolerance states.
     {
       ...conv('Winograd, ragged', [1, 33, 34, 37], [35, 3, 3, 37], { padding: 1, bias: true }),

@@ -43,10 +43,11 @@ function scratchShape(g: Geometry, rounded: 'ic' | 'oc'): Shape {
   return [g.kh * g.kw * (rounded === 'oc' ? roundUp(ocg, 64) * icg : ocg * roundUp(icg, 64))];
 }
 
-/** Floats of x with the padding that the kernel reaches, and of dy, for one group. */
+/** Floats of x with the padding that the kernel reaches, and of dy, for one group; of a 1x1 kernel, up to 16 sums that become one. */
 function weightScratch(g: Geometry): Shape {
   const [icg, ocg] = [g.ic / g.groups, g.oc / g.groups];
   if (icg === 1 && ocg === 1) return [1];
+  if (g.kh * g.kw === 1 && g.ph + g.pw === 0) return [Math.min(16 * icg * ocg, 2 ** 20)];
   const yp = (g.oh - 1) * g.sh + (g.kh - 1) * g.dh + 1;
   const xp = (g.ow - 1) * g.sw + (g.kw - 1) * g.dw + 1;
   return [g.n * (yp * xp * roundUp(icg, 32) + g.oh * g.ow * (ocg + 7)) + 64];
@@ -75,11 +76,10 @@ export const tilesOf = ({ n, oh, ow }: Pick<Geometry, 'n' | 'oh' | 'ow'>, side: 
   n * Math.ceil(oh / side) * Math.ceil(ow / side);
 
 /**
- * The tile of Winograd's form where it pays: 3x3 of stride 1, `channels` or more for its transforms to be cheap beside the products (the weight
- * gradient's want more), and enough tiles for the transformed weights, a multiple of the weights, to be worth their bytes. F(4x4) saves more
+ * The tile of Winograd's form where it pays: 3x3 of stride 1, 16 channels or more for its transforms to be cheap beside the products, and enough tiles for the transformed weights, a multiple of the weights, to be worth their bytes. F(4x4) saves more
  * products, F(2x2) has more tiles.
  */
-function winogradTile(g: Geometry, channels: 16 | 32): 2 | 4 | undefined {
+function winogradTile(g: Geometry): 2 | 4 | undefined {
   const suits =
     !isDirect() &&
     g.kh === 3 &&
@@ -87,7 +87,7 @@ function winogradTile(g: Geometry, channels: 16 | 32): 2 | 4 | undefined {
     g.sh * g.sw * g.dh * g.dw * g.groups === 1 &&
     g.ph <= 2 &&
     g.pw <= 2 &&
-    Math.min(g.ic, g.oc) >= channels;
+    Math.min(g.ic, g.oc) >= 16;
   return suits ? ([4, 2] as const).find((side) => tilesOf(g, side) >= 16) : undefined;
 }
 
@@ -142,7 +142,7 @@ function direct(
 }
 
 export function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const tile = winogradTile(g, 16);
+  const tile = winogradTile(g);
   const y = tile
     ? winograd(tile, x, w, bias, yShape(g), [g.ph, g.pw], false)
     : direct('conv2d', g, [x, w, bias, undefined], yShape(g), 'oc');
@@ -155,7 +155,7 @@ export function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Te
 }
 
 export function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const tile = winogradTile({ ...g, oh: g.ih, ow: g.iw }, 16);
+  const tile = winogradTile({ ...g, oh: g.ih, ow: g.iw });
   const x = tile
     ? winograd(tile, y, w, bias, xShape(g), [2 - g.ph, 2 - g.pw], true)
     : direct('conv2d_input', g, [y, w, bias], xShape(g), 'ic');
@@ -171,7 +171,7 @@ export function weight(op: string, g: Geometry, x: Tensor, y: Tensor): Tensor {
   const { n, ih, iw, ic, oh, ow, oc, ph, pw } = g;
   const tiles = tilesOf(g, 4);
   const [w, scratch] =
-    winogradTile(g, 32) === 4
+    winogradTile(g) === 4
       ? record('winograd_weight', {
           inputs: [x, y],
           outputs: [{ shape: wShape(g) }, { shape: [36 * (roundUp(tiles, Math.min(64, tiles)) + 256) * (oc + 7)] }],

@@ -1,0 +1,126 @@
+// Weight gradient of a 1x1 convolution: dW [oc, ic] = sum over pixels of dY [pixel, oc] X [pixel, ic]. A chunk owns a rectangle of dW and, where those
+// are few, a range of the pixels; it takes a block of pixels after the other into its own cache, in the order of reading. What ranges give is
+// added in order, so the result does not depend on the threads.
+#include "pointwise.h"
+#include "tile.h"
+
+namespace rescunet::cpu::RESCUNET_ISA {
+
+namespace {
+
+constexpr int64_t kPixels = 192, kSide = 256, kChunks = 16;
+constexpr int64_t kLeastBlocks = 4;               // of pixels in a range: fewer do not pay for adding another rectangle
+constexpr int64_t kGroup = kPixels * kRows + 16;  // not a power of two: groups are written side by side
+
+struct Block {
+  alignas(64) float x[kSide * kPixels];                     // [panel][pixel][kWidth]
+  alignas(64) float dy[(kSide + kRows - 1) / kRows * kGroup];  // [group][pixel][kRows]
+};
+
+struct Pointwise {
+  const conv2d_weight_args& p;
+  const float *x, *dy;  // of this group of channels
+  float* dw;
+  int64_t icg, ocg, pixels, blocks;
+  int64_t panels = panels_of(icg), groups = (ocg + kRows - 1) / kRows;  // of columns, of rows of dW
+  int64_t side = kSide, ranges = 1;
+
+  Pointwise(const conv2d_weight_args& a, int64_t group)
+      : p(a), x(a.x + group * (a.ic / a.groups)), dy(a.y + group * (a.oc / a.groups)), dw(a.w + group * (a.oc / a.groups) * (a.ic / a.groups)), icg(a.ic / a.groups),
+        ocg(a.oc / a.groups), pixels(a.n * a.oh * a.ow), blocks((pixels + kPixels - 1) / kPixels) {
+    for (;; side /= 2) {
+      ranges = std::clamp<int64_t>(kChunks / rectangles(), 1, std::max<int64_t>(1, blocks / kLeastBlocks));
+      if (rectangles() * ranges >= kChunks || side == kSide / 4) return;
+    }
+  }
+
+  // Rectangles of dW, across and down, near to equal.
+  int64_t across() const { return (panels * kWidth + side - 1) / side; }
+  int64_t down() const { return (groups * kRows + side - 1) / side; }
+  int64_t rectangles() const { return across() * down(); }
+
+  const float* pixel(int64_t m) const {
+    if (p.sh * p.sw == 1) return x + m * p.ic;
+    return x + ((m / (p.oh * p.ow) * p.ih + m / p.ow % p.oh * p.sh) * p.iw + m % p.ow * p.sw) * p.ic;
+  }
+
+  void copy_x(int64_t m0, int64_t count, int64_t p0, int64_t p1, float* to) const {
+    for (int64_t m = 0; m < count; m++) {
+      const float* from = pixel(m0 + m);
+      for (int64_t panel = p0; panel < p1; panel++) {
+        float* at = to + ((panel - p0) * kPixels + m) * kWidth;
+        const int64_t columns = std::min<int64_t>(kWidth, icg - panel * kWidth);
+        if (columns == kWidth)
+          for (int j = 0; j < kWidth; j += kLanes) store(at + j, load(from + panel * kWidth + j));
+        else
+          for (int64_t j = 0; j < kWidth; j++) at[j] = j < columns ? from[panel * kWidth + j] : 0.f;
+      }
+    }
+  }
+
+  void copy_dy(int64_t m0, int64_t count, int64_t g0, int64_t g1, float* to) const {
+    for (int64_t m = 0; m < count; m++)
+      for (int64_t g = g0; g < g1; g++) {
+        const float* from = dy + (m0 + m) * p.oc + g * kRows;
+        float* at = to + (g - g0) * kGroup + m * kRows;
+        const int64_t rows = std::min<int64_t>(kRows, ocg - g * kRows);
+        if (rows == kRows) std::memcpy(at, from, kRows * sizeof(float));
+        else
+          for (int64_t i = 0; i < kRows; i++) at[i] = i < rows ? from[i] : 0.f;
+      }
+  }
+
+  // Fetches pixels [begin, end) of what the next block copies, while this one is summed. Without the attribute GCC drops the call: it has no effect.
+  inline __attribute__((always_inline)) void fetch(int64_t begin, int64_t end, int64_t p0, int64_t p1, int64_t g0, int64_t g1) const {
+    for (int64_t m = begin; m < end; m++) {
+      const float *from = pixel(m), *rows = dy + m * p.oc;
+      for (int64_t c = p0 * kWidth; c < std::min(p1 * kWidth, icg); c += 16) __builtin_prefetch(from + c, 0, 2);
+      for (int64_t o = g0 * kRows; o < std::min(g1 * kRows, ocg); o += 16) __builtin_prefetch(rows + o, 0, 2);
+    }
+  }
+
+  // Panels [p0, p1) of groups [g0, g1) over pixels [begin, end), to [ocg, icg].
+  void sum(int64_t p0, int64_t p1, int64_t g0, int64_t g1, int64_t begin, int64_t end, float* to) const {
+    static thread_local Block block;
+    const int64_t none = 0, tiles = (p1 - p0) * (g1 - g0);
+    Spare spare;
+    for (int64_t m = begin; m < end; m += kPixels) {
+      const int64_t count = std::min(kPixels, end - m);
+      copy_x(m, count, p0, p1, block.x);
+      copy_dy(m, count, g0, g1, block.dy);
+      for (int64_t panel = p0; panel < p1; panel++)
+        for (int64_t g = g0; g < g1; g++) {
+          const int64_t rows = std::min<int64_t>(kRows, ocg - g * kRows), tile = (panel - p0) * (g1 - g0) + g - g0, next = std::min(kPixels, end - m - count);
+          fetch(m + count + next * tile / tiles, m + count + next * (tile + 1) / tiles, p0, p1, g0, g1);
+          float* out[kRows];
+          for (int i = 0; i < kRows; i++) out[i] = i < rows ? to + (g * kRows + i) * icg + panel * kWidth : spare.written;
+          tile_pixels_of(rows)(block.dy + (g - g0) * kGroup, block.x + (panel - p0) * kPixels * kWidth, &none, 1, count, kWidth,
+                               {out, std::min<int64_t>(kWidth, icg - panel * kWidth), m == begin, nullptr});
+        }
+    }
+  }
+
+  void run(Pool& pool) const {
+    const int64_t size = ocg * icg;
+    pool.run(rectangles() * ranges, [&](int64_t chunk) {
+      const int64_t c = chunk % across(), r = chunk / across() % down(), range = chunk / rectangles();
+      sum(c * panels / across(), (c + 1) * panels / across(), r * groups / down(), (r + 1) * groups / down(), range * blocks / ranges * kPixels,
+          std::min(pixels, (range + 1) * blocks / ranges * kPixels), ranges == 1 ? dw : p.scratch + range * size);
+    });
+    if (ranges > 1) pool.split(size, 1 << 12, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) {
+        float total = p.scratch[i];
+        for (int64_t range = 1; range < ranges; range++) total += p.scratch[range * size + i];
+        dw[i] = total;
+      }
+    });
+  }
+};
+
+}  // namespace
+
+void pointwise_weight(const conv2d_weight_args& p, Pool& pool) {
+  for (int64_t group = 0; group < p.groups; group++) Pointwise(p, group).run(pool);
+}
+
+}  // namespace rescunet::cpu::RESCUNET_ISA
