@@ -61,8 +61,8 @@ export class FaceDecoder {
   private readonly mean: Tensor;
   /** [identity + expression, 3 m] */
   private readonly modes: Tensor;
-  /** The same as [3, (identity + expression) m]. */
-  private readonly planes: Tensor;
+  /** The same as [3, (identity + expression) m], made for the first Jacobian. */
+  private planes?: Tensor;
   private readonly square: Tensor;
   private readonly slope: Tensor;
   /** [1, 2, 2 m]: d projection / d (tx, ty) */
@@ -78,41 +78,24 @@ export class FaceDecoder {
     }
     this.counts = { identity, expression };
     this.size = parameterCount(this.counts);
-    const points = options.points ?? atVertices(options.vertices ?? model.vertexCount);
-    const { corners, weights } = points;
-    const m = weights.length / 3;
+    const { inPlanes, count: m } = options.points ? atPoints(options.points) : atVertices(options.vertices, model);
     this.vertexCount = m;
     const k = identity + expression;
     const stride = model.mean.length;
-    const inPlanes = (data: ArrayLike<number>, base: number, out: Float64Array, at: number) => {
-      for (let k = 0; k < 3 * m; k++) {
-        const from = base + 3 * corners[k];
-        const i = at + Math.floor(k / 3);
-        for (let c = 0; c < 3; c++) out[i + c * m] += weights[k] * data[from + c];
-      }
-    };
-    const mean = new Float64Array(3 * m);
-    inPlanes(model.mean, 0, mean, 0);
-    const modes = new Float64Array(k * 3 * m);
+    const mean = new Float32Array(3 * m);
+    inPlanes(model.mean, 0, mean);
+    const modes = new Float32Array(k * 3 * m);
     for (let j = 0; j < k; j++) {
       const [data, index] = j < identity ? [model.identity, j] : [model.expression, j - identity];
-      inPlanes(data, index * stride, modes, j * 3 * m);
+      inPlanes(data, index * stride, modes.subarray(j * 3 * m, (j + 1) * 3 * m));
     }
-    const shift = new Float64Array(4 * m);
+    const shift = new Float32Array(4 * m);
     shift.fill(1, 0, m);
     shift.fill(1, 3 * m);
-    const planes = new Float64Array(3 * k * m);
-    for (let j = 0; j < k; j++) {
-      for (let c = 0; c < 3; c++) {
-        const at = (3 * j + c) * m;
-        planes.set(modes.subarray(at, at + m), (c * k + j) * m);
-      }
-    }
     const { square, slope } = rotationTables();
-    [this.mean, this.modes, this.planes, this.square, this.slope, this.shift] = persist(() => [
+    [this.mean, this.modes, this.square, this.slope, this.shift] = persist(() => [
       tensor(mean, { shape: [1, 3 * m], device }),
       tensor(modes, { shape: [k, 3 * m], device }),
-      tensor(planes, { shape: [3, k * m], device }),
       tensor(square, { shape: [16, 9], device }),
       tensor(slope, { shape: [4, 36], device }),
       tensor(shift, { shape: [1, 2, 2 * m], device }),
@@ -159,7 +142,7 @@ export class FaceDecoder {
     const parts = [turned, expand(this.shift, [n, 2, 2 * m])];
     const k = size - POSE_SIZE;
     if (k > 0) {
-      const moved = reshape(matmul(this.camera(p), this.planes), [n, 2, k, m]);
+      const moved = reshape(matmul(this.camera(p), this.modesInPlanes()), [n, 2, k, m]);
       parts.push(reshape(permute(moved, [0, 2, 1, 3]), [n, k, 2 * m]));
     }
     return concat(parts, { axis: 1 });
@@ -188,7 +171,14 @@ export class FaceDecoder {
   }
 
   dispose(): void {
-    for (const t of [this.mean, this.modes, this.planes, this.square, this.slope, this.shift]) t.dispose();
+    for (const t of [this.mean, this.modes, this.planes, this.square, this.slope, this.shift]) t?.dispose();
+  }
+
+  private modesInPlanes(): Tensor {
+    const [k, m] = [this.size - POSE_SIZE, this.vertexCount];
+    const make = () => persist(() => reshape(permute(reshape(this.modes, [k, 3, m]), [1, 0, 2]), [3, k * m]));
+    this.planes ??= this.modes.owner.outsideCapture(make);
+    return this.planes;
   }
 
   /** The first two rows of R(q), [n, 2, 3]. */
@@ -206,14 +196,37 @@ export class FaceDecoder {
 const part = (p: Tensor, from: number, to: number): Tensor =>
   slice(p, { start: [0, from], size: [p.shape[0], to - from] });
 
-/** These vertices, or all of so many, as points of the surface. */
-function atVertices(vertices: ArrayLike<number> | number): SurfacePoints {
-  const rows = typeof vertices === 'number' ? Int32Array.from({ length: vertices }, (_, i) => i) : vertices;
-  const count = 3 * rows.length;
-  return {
-    corners: Int32Array.from({ length: count }, (_, k) => rows[Math.floor(k / 3)]),
-    weights: Float32Array.from({ length: count }, (_, k) => (k % 3 === 0 ? 1 : 0)),
+/** How coordinates of a model, [N, 3] from `base` on, become planes [3, count] of the points wanted. */
+interface Planes {
+  count: number;
+  inPlanes(data: ArrayLike<number>, base: number, out: Float32Array): void;
+}
+
+/** These vertices, or all. */
+function atVertices(vertices: ArrayLike<number> | undefined, { vertexCount }: MorphableModel): Planes {
+  const count = vertices?.length ?? vertexCount;
+  const inPlanes = (data: ArrayLike<number>, base: number, out: Float32Array) => {
+    for (let i = 0; i < count; i++) {
+      const from = base + 3 * (vertices ? vertices[i] : i);
+      for (let c = 0; c < 3; c++) out[i + c * count] = data[from + c];
+    }
   };
+  return { count, inPlanes };
+}
+
+/** Points of the surface: means of three vertices. */
+function atPoints({ corners, weights }: SurfacePoints): Planes {
+  const count = weights.length / 3;
+  const inPlanes = (data: ArrayLike<number>, base: number, out: Float32Array) => {
+    for (let i = 0; i < count; i++) {
+      for (let c = 0; c < 3; c++) {
+        let sum = 0;
+        for (let k = 3 * i; k < 3 * i + 3; k++) sum += weights[k] * data[base + 3 * corners[k] + c];
+        out[i + c * count] = sum;
+      }
+    }
+  };
+  return { count, inPlanes };
 }
 
 /**

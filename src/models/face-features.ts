@@ -51,7 +51,8 @@ export class FaceFeatures {
   readonly counts: ParameterCounts;
   private readonly occlusion: boolean;
   private readonly face: FaceDecoder;
-  private readonly anchors: FaceDecoder;
+  /** Of the anchors: made when first asked for, since a cascade without PAF does without them. */
+  private anchors?: FaceDecoder;
   private readonly triangles: Tensor;
   private readonly colours: Tensor;
   /** [3, 1, 3]: steps in a crop's rows from a patch's middle to its pixels. */
@@ -60,18 +61,20 @@ export class FaceFeatures {
   private readonly begins = new Map<number, Tensor>();
 
   /** Throws ShapeError. */
-  constructor(model: MorphableModel, options: FaceFeatureOptions) {
-    const { side, occlusion = true, anchors = anchorPoints(model), device, ...counts } = options;
+  constructor(
+    private readonly model: MorphableModel,
+    private readonly options: FaceFeatureOptions,
+  ) {
+    const { side, occlusion = true, anchors, device, ...counts } = options;
     if (!Number.isInteger(side) || side < PATCH) {
       throw new ShapeError(`FaceFeatures: side must be a whole number >= ${PATCH}, got ${side}`);
     }
-    if (anchors.weights.length !== 3 * ANCHORS * ANCHORS) {
+    if (anchors && anchors.weights.length !== 3 * ANCHORS * ANCHORS) {
       throw new ShapeError(`FaceFeatures: wants ${ANCHORS * ANCHORS} anchors, got ${anchors.weights.length / 3}`);
     }
     this.side = side;
     this.occlusion = occlusion;
     this.face = new FaceDecoder(model, { ...counts, device });
-    this.anchors = new FaceDecoder(model, { ...counts, points: anchors, device });
     this.counts = this.face.counts;
     const steps = Float32Array.from({ length: PATCH * PATCH }, (_, k) => {
       const [dy, dx] = [Math.floor(k / PATCH) - 1, (k % PATCH) - 1];
@@ -127,7 +130,7 @@ export class FaceFeatures {
     if (n * side * side >= 2 ** 24)
       throw new ShapeError(`FaceFeatures.paf: ${n} crops of ${side} are too many at once`);
     return tidy(() => {
-      const placed = this.inCrop(this.anchors, detach(p)); // [n, 3, 4096]
+      const placed = this.inCrop(this.anchorDecoder(), detach(p)); // [n, 3, 4096]
       const coordinate = (c: number) => slice(placed, { start: [0, c, 0], size: [n, 1, ANCHORS ** 2] });
       const pixel = (c: number) => {
         const inside = clip(add(coordinate(c), 0.5), 1, side - 1.5);
@@ -148,11 +151,18 @@ export class FaceFeatures {
 
   dispose(): void {
     this.face.dispose();
-    this.anchors.dispose();
+    this.anchors?.dispose();
     this.triangles.dispose();
     this.colours.dispose();
     this.around.dispose();
     for (const x of this.begins.values()) x.dispose();
+  }
+
+  private anchorDecoder(): FaceDecoder {
+    const { model, counts } = this;
+    const { anchors: points = anchorPoints(model), device } = this.options;
+    this.anchors ??= this.triangles.owner.outsideCapture(() => new FaceDecoder(model, { ...counts, points, device }));
+    return this.anchors;
   }
 
   /** Made once per number of crops: a captured step cannot upload it. */

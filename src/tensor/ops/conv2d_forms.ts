@@ -76,8 +76,8 @@ export const tilesOf = ({ n, oh, ow }: Pick<Geometry, 'n' | 'oh' | 'ow'>, side: 
   n * Math.ceil(oh / side) * Math.ceil(ow / side);
 
 /**
- * The tile of Winograd's form where it pays: 3x3 of stride 1, 16 channels or more for its transforms to be cheap beside the products, and enough tiles for the transformed weights, a multiple of the weights, to be worth their bytes. F(4x4) saves more
- * products, F(2x2) has more tiles.
+ * The tile of Winograd's form where it pays: 3x3 of stride 1, 16 channels or more for its transforms to be cheap beside the products, and enough
+ * tiles for the transformed weights, a multiple of the weights, to be worth their bytes. F(4x4) saves more products, F(2x2) has more tiles.
  */
 function winogradTile(g: Geometry): 2 | 4 | undefined {
   const suits =
