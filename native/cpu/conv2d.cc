@@ -31,10 +31,8 @@ struct Gathered {
 
   // Row number `row` of the product: the source pixel of tap (0, 0), unclipped, its image, and where the sums go.
   struct Row { const float* image; int64_t y, x; float* out; };
-  Row row(int64_t index) const {
-    const int64_t b = index % w, a = index / w % h, i = index / w / h;
-    return {x + i * xh * xw * xpixel, a * xsy, b * xsx, y + ((i * yh + a * ysy + yoy) * yw + b * ysx + yox) * ypixel};
-  }
+  Row row(int64_t i, int64_t a, int64_t b) const { return {x + i * xh * xw * xpixel, a * xsy, b * xsx, y + ((i * yh + a * ysy + yoy) * yw + b * ysx + yox) * ypixel}; }
+  Row row(int64_t index) const { return row(index / w / h, index / w % h, index % w); }
 
   // The source pixel under a tap, null outside the image.
   const float* source(const Row& r, int64_t tap) const {
@@ -47,8 +45,13 @@ struct Gathered {
 static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t p0, int64_t p1) {
   Spare spare;
   const int64_t tiles = (count + kRows - 1) / kRows;
-  Gathered::Row row[kTiles * kRows];  // divisions once per row, not once per tap
-  for (int64_t i = 0; i < count; i++) row[i] = g.row(m0 + i);
+  Gathered::Row row[kTiles * kRows];
+  for (int64_t m = 0, i = m0 / g.w / g.h, a = m0 / g.w % g.h, b = m0 % g.w; m < count; m++) {  // divisions once, not for every row
+    row[m] = g.row(i, a, b);
+    if (++b < g.w) continue;
+    b = 0;
+    if (++a == g.h) a = 0, i++;
+  }
 
   static thread_local uint16_t halves[kTiles * kRows * kDepth];
   const uint16_t* half_rows[kTiles * kTaps * kRows];

@@ -25,14 +25,11 @@ struct Ending {
 
   bool empty() const { return !residual && activation == kNone; }
 
-  // The value that goes to `at`.
-  Vec operator()(const float* at, Vec v) const { return activated(residual ? v + load(residual + (at - y)) : v, activation, splat(slope)); }
-  float operator()(const float* at, float v) const { return activated(residual ? v + residual[at - y] : v, activation, slope); }
+  // The values that go to `at`, so many of them.
+  Vec operator()(const float* at, Vec v, int64_t count) const { return activated(residual ? v + load(residual + (at - y), count) : v, activation, splat(slope)); }
 
   void row(float* at, int64_t columns) const {
-    int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) store(at + j, (*this)(at + j, load(at + j)));
-    for (; j < columns; j++) at[j] = (*this)(at + j, at[j]);
+    for (int64_t j = 0; j < columns; j += kLanes) store(at + j, (*this)(at + j, load(at + j, columns - j), columns - j), columns - j);
   }
 };
 

@@ -2,7 +2,6 @@
 // (as they lie, by pointer) and a panel of B packed as [k][kWidth]. Sums of a few hundred terms are added up in memory, which
 // halves the rounding of one long sum.
 #pragma once
-#include <algorithm>
 #include <utility>
 #include "ending.h"
 
@@ -40,14 +39,15 @@ template <int kR = kRows, int kV = kVectors> static inline __attribute__((always
 
 // Ends rows of kV vectors of sums of which t.columns are real. Apart from the tiles: with this in them the compiler keeps their factors in memory.
 template <int kV> static __attribute__((noinline)) void finish_ragged(const float* sums, int rows, const Target& t) {
-  const auto vector = [](const float* p, int64_t j) { return p ? load(p + j) : Vec{}; };
-  const auto number = [](const float* p, int64_t j) { return p ? p[j] : 0.f; };
   for (int i = 0; i < rows; i++, sums += kV * kLanes) {
     float* y = t.rows[i];
     const float *before = t.first ? t.bias : y, *residual = t.residual ? t.residual[i] : nullptr;
-    int64_t j = 0;
-    for (; j + kLanes <= t.columns; j += kLanes) store(y + j, activated(load(sums + j) + vector(before, j) + vector(residual, j), t.activation, splat(t.slope)));
-    for (; j < t.columns; j++) y[j] = activated(sums[j] + number(before, j) + number(residual, j), t.activation, t.slope);
+    for (int64_t j = 0; j < t.columns; j += kLanes) {
+      Vec s = load(sums + j);
+      if (before) s += load(before + j, t.columns - j);
+      if (residual) s += load(residual + j, t.columns - j);
+      store(y + j, activated(s, t.activation, splat(t.slope)), t.columns - j);
+    }
   }
 }
 

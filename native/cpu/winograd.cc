@@ -58,11 +58,11 @@ template <class Form> struct Problem {
 // Channels [c, c + count) of kLanes columns from o of the kernel position t, `columns` of them real, to k [channel].
 void read_weights(const Source& p, int64_t t, int64_t o, int64_t columns, int64_t c, int64_t count, Vec* k) {
   if (p.turned) {
-    for (int64_t i = 0; i < count; i++) read(p.w + ((c + i) * 9 + 8 - t) * p.oc + o, columns, k[i]);
+    for (int64_t i = 0; i < count; i++) k[i] = load(p.w + ((c + i) * 9 + 8 - t) * p.oc + o, columns);
     return;
   }
   Vec v[kLanes] = {};
-  for (int64_t j = 0; j < std::min<int64_t>(kLanes, columns); j++) read(p.w + ((o + j) * 9 + t) * p.taps + c, count, v[j]);
+  for (int64_t j = 0; j < std::min<int64_t>(kLanes, columns); j++) v[j] = load(p.w + ((o + j) * 9 + t) * p.taps + c, count);
   transpose(v);
   for (int i = 0; i < kLanes; i++) k[i] = v[i];
 }
@@ -90,8 +90,8 @@ template <class Form> void transform_input(const Problem<Form>& q, int64_t tile0
     const auto patch = q.tiling.patch(q.tiling.tile(tile0 + t), pass * q.depth);
     float* to = input + t * q.depth;
     int64_t c = 0;
-    for (; c + kLanes <= channels; c += kLanes) q.tiling.template transform<Vec>(patch, c, kLanes, to + c, Block<Form>::kInputPlane);
-    for (; c < channels; c++) q.tiling.template transform<float>(patch, c, 1, to + c, Block<Form>::kInputPlane);
+    for (; c + kLanes <= channels; c += kLanes) q.tiling.transform(patch, c, kLanes, to + c, Block<Form>::kInputPlane);
+    if (c < channels) q.tiling.transform(patch, c, channels - c, to + c, Block<Form>::kInputPlane, channels - c);
   }
 }
 
@@ -110,17 +110,17 @@ template <class Form> void multiply(const Problem<Form>& q, const float* input, 
     }
 }
 
-// kLanes columns (or one) of the outputs of a tile, with the bias and what follows.
-template <class Form, class T> inline void transform_sums(const Problem<Form>& q, const float* sums, float* to, const float* bias, int64_t height, int64_t width) {
-  T m[Form::kPlanes], y[Form::kOut * Form::kOut], b{};
+// Up to kLanes columns of the outputs of a tile, with the bias and what follows.
+template <class Form> inline void transform_sums(const Problem<Form>& q, const float* sums, float* to, int64_t columns, const float* bias, int64_t height, int64_t width) {
+  Vec m[Form::kPlanes], y[Form::kOut * Form::kOut];
 #pragma GCC unroll 36
-  for (int k = 0; k < Form::kPlanes; k++) read(sums + k * Block<Form>::kSumPlane, kLanes, m[k]);
+  for (int k = 0; k < Form::kPlanes; k++) m[k] = load(sums + k * Block<Form>::kSumPlane);
   RESCUNET_BOTH(Form, Form::kIn, Form::kOut, output, m, y);
-  if (bias) read(bias, kLanes, b);
+  const Vec b = bias ? load(bias, columns) : Vec{};
   for (int64_t r = 0; r < height; r++)
     for (int64_t x = 0; x < width; x++) {
       float* at = to + (r * q.p.ow + x) * q.p.oc;
-      write(at, q.p.ending(at, y[Form::kOut * r + x] + b));
+      store(at, q.p.ending(at, y[Form::kOut * r + x] + b, columns), columns);
     }
 }
 
@@ -133,8 +133,8 @@ template <class Form> void write_outputs(const Problem<Form>& q, int64_t tile0, 
     float* to = q.p.y + ((image * q.p.oh + y0) * q.p.ow + x0) * q.p.oc + j0;
     const int64_t height = std::min<int64_t>(Form::kOut, q.p.oh - y0), width = std::min<int64_t>(Form::kOut, q.p.ow - x0);
     int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) transform_sums<Form, Vec>(q, sums + t * kWidth + j, to + j, bias ? bias + j : nullptr, height, width);
-    for (; j < columns; j++) transform_sums<Form, float>(q, sums + t * kWidth + j, to + j, bias ? bias + j : nullptr, height, width);
+    for (; j + kLanes <= columns; j += kLanes) transform_sums(q, sums + t * kWidth + j, to + j, kLanes, bias ? bias + j : nullptr, height, width);
+    if (j < columns) transform_sums(q, sums + t * kWidth + j, to + j, columns - j, bias ? bias + j : nullptr, height, width);
   }
 }
 

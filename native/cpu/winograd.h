@@ -111,17 +111,6 @@ template <int kFrom, int kTo, class T, class F> static inline __attribute__((alw
 #define RESCUNET_BOTH(Form, from, to, transform, in, out) \
   both<from, to>(in, out, [](const auto* a, int64_t s, auto* b, int64_t t) __attribute__((always_inline)) { Form::transform(a, s, b, t); })
 
-// A vector of channels of which `count` are real, the others zero; or one channel.
-inline void read(const float* p, int64_t count, Vec& v) {
-  v = Vec{};
-  if (count >= kLanes) v = load(p);
-  else
-    for (int64_t j = 0; j < count; j++) v[j] = p[j];
-}
-inline void read(const float* p, int64_t, float& v) { v = *p; }
-inline void write(float* p, Vec v) { store(p, v); }
-inline void write(float* p, float v) { *p = v; }
-
 // An image cut into tiles of kOut x kOut outputs, which lie kStep inputs apart.
 template <class Form> struct Tiling {
   const float* x;  // the inputs
@@ -146,14 +135,14 @@ template <class Form> struct Tiling {
     return p;
   }
 
-  // B^T d B of channels [c, c + count) of a patch, `stride` floats from plane to plane.
-  template <class T> static inline void transform(const Patch& p, int64_t c, int64_t count, float* to, int64_t stride) {
-    T d[Form::kPlanes], v[Form::kPlanes];
+  // B^T d B of channels [c, c + count) of a patch, `stored` of them, `stride` floats from plane to plane.
+  static inline void transform(const Patch& p, int64_t c, int64_t count, float* to, int64_t stride, int64_t stored = kLanes) {
+    Vec d[Form::kPlanes], v[Form::kPlanes];
 #pragma GCC unroll 36
-    for (int k = 0; k < Form::kPlanes; k++) read(p.at[k] + c, count, d[k]);
+    for (int k = 0; k < Form::kPlanes; k++) d[k] = load(p.at[k] + c, count);
     RESCUNET_BOTH(Form, Form::kIn, Form::kIn, input, d, v);
 #pragma GCC unroll 36
-    for (int k = 0; k < Form::kPlanes; k++) write(to + k * stride, v[k]);
+    for (int k = 0; k < Form::kPlanes; k++) store(to + k * stride, v[k], stored);
   }
 };
 

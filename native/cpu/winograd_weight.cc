@@ -51,7 +51,7 @@ void transform_dy(const Problem& q, int64_t index) {
       for (int64_t r = 0; r < 4; r++)
         for (int64_t u = 0; u < 4; u++) {
           Vec& v = y[4 * r + u];
-          if (tile.y + r < p.oh && tile.x + u < p.ow) read(from + (r * p.ow + u) * p.oc + o0 + o, p.oc - o0 - o, v);
+          if (tile.y + r < p.oh && tile.x + u < p.ow) v = load(from + (r * p.ow + u) * p.oc + o0 + o, p.oc - o0 - o);
           else v = Vec{};
         }
       RESCUNET_BOTH(Form, 4, 6, output_adjoint, y, m);
@@ -71,7 +71,7 @@ void multiply(const Problem& q, float* input, int64_t c0, int64_t g0, int64_t g1
     const int64_t count = std::min(kTiles, end - tile0);
     for (int64_t t = 0; t < count; t++) {
       const Tiles::Patch patch = q.tiling.patch(q.tiling.tile(tile0 + t), c0);
-      for (int64_t v = 0; v < kWidth; v += kLanes) Tiles::transform<Vec>(patch, v, q.p.ic - c0 - v, input + t * kWidth + v, kInputPlane);
+      for (int64_t v = 0; v < kWidth; v += kLanes) Tiles::transform(patch, v, q.p.ic - c0 - v, input + t * kWidth + v, kInputPlane);
     }
     const float* turned = q.turned(tile0, 0, 0);
     for (int64_t k = 0; k < kPlanes; k++)
@@ -88,15 +88,14 @@ void write_weights(const Problem& q, const float* all, int64_t c0, int64_t g0, i
   const auto& p = q.p;
   for (int64_t o = g0 * kRows; o < std::min(g1 * kRows, p.oc); o++)
     for (int v = 0; v < kVectors; v++) {
-      const int64_t c = c0 + v * kLanes, columns = std::min<int64_t>(kLanes, p.ic - c);
+      const int64_t c = c0 + v * kLanes, columns = p.ic - c;
       const float* sums = all + (o / kRows - g0) * kSums + o % kRows * kWidth + v * kLanes;
       Vec m[36], w[9];
       for (int k = 0; k < kPlanes; k++) m[k] = load(sums + k * kRows * kWidth);
       RESCUNET_BOTH(Form, 6, 3, weight_adjoint, m, w);
       for (int64_t t = 0; t < 9; t++) {
         float* to = p.w + (o * 9 + t) * p.ic + c;
-        if (columns >= kLanes) store(to, w[t]);
-        else for (int64_t j = 0; j < columns; j++) to[j] = w[t][j];
+        store(to, w[t], columns);
       }
     }
 }
