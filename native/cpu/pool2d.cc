@@ -6,6 +6,8 @@
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
+typedef int32_t Places __attribute__((vector_size(kLanes * 4)));
+
 // Windows that cover input position i: outputs [begin, end).
 struct Range { int64_t begin, end; };
 static Range covering(int64_t i, int64_t k, int64_t s, int64_t p, int64_t outputs) {
@@ -24,18 +26,19 @@ void max_pool2d(const max_pool2d_args& p, Pool& pool) {
     Range ys = inside(row % p.oh, p.kh, p.sh, p.ph, p.ih);
     for (int64_t ox = 0; ox < p.ow; ox++) {
       Range xs = inside(ox, p.kw, p.sw, p.pw, p.iw);
-      float* __restrict y = p.y + (row * p.ow + ox) * p.c;
-      int32_t* __restrict at = p.index + (row * p.ow + ox) * p.c;
-      for (int64_t c = 0; c < p.c; c++) y[c] = -std::numeric_limits<float>::infinity(), at[c] = int32_t(ys.begin * p.iw + xs.begin);
-      for (int64_t iy = ys.begin; iy < ys.end; iy++)
-        for (int64_t ix = xs.begin; ix < xs.end; ix++) {
-          const float* x = image + (iy * p.iw + ix) * p.c;
-          const int32_t here = int32_t(iy * p.iw + ix);
-          for (int64_t c = 0; c < p.c; c++) {
-            bool more = !(x[c] <= y[c]) && y[c] == y[c];  // NaN wins and stays
-            y[c] = more ? x[c] : y[c], at[c] = more ? here : at[c];
+      const int64_t out = (row * p.ow + ox) * p.c;
+      for (int64_t c = 0; c < p.c; c += kLanes) {
+        Vec most = splat(-std::numeric_limits<float>::infinity());
+        Places at = Places{} + int32_t(ys.begin * p.iw + xs.begin);
+        for (int64_t iy = ys.begin; iy < ys.end; iy++)
+          for (int64_t ix = xs.begin; ix < xs.end; ix++) {
+            const Vec x = load(image + (iy * p.iw + ix) * p.c + c, p.c - c);
+            const Places more = ~(x <= most) & (most == most);  // NaN wins and stays
+            most = more ? x : most, at = more ? Places{} + int32_t(iy * p.iw + ix) : at;
           }
-        }
+        store(p.y + out + c, most, p.c - c);
+        store(reinterpret_cast<float*>(p.index + out + c), (Vec)at, p.c - c);
+      }
     }
   });
 }
