@@ -125,6 +125,7 @@ void weight_part(const WeightProblem& q, int64_t block, int64_t j0, int64_t step
 }  // namespace
 
 void conv2d_weight(const conv2d_weight_args& p, Pool& pool) {
+  if (p.n == 0) return void(std::memset(p.w, 0, p.oc * p.kh * p.kw * (p.ic / p.groups) * sizeof(float)));
   if (p.ic == p.groups && p.oc == p.groups) return depthwise_weight(p, pool);
   if (p.kh * p.kw == 1 && p.ph + p.pw == 0) return pointwise_weight(p, pool);
   for (int64_t group = 0; group < p.groups; group++) {

@@ -19,15 +19,13 @@ struct Block {
 
 struct Pointwise {
   const conv2d_weight_args& p;
+  int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, pixels = p.n * p.oh * p.ow;
+  int64_t panels = panels_of(icg), groups = (ocg + kRows - 1) / kRows, blocks = (pixels + kPixels - 1) / kPixels;  // of columns, of rows of dW; of pixels
   const float *x, *dy;  // of this group of channels
   float* dw;
-  int64_t icg, ocg, pixels, blocks;
-  int64_t panels = panels_of(icg), groups = (ocg + kRows - 1) / kRows;  // of columns, of rows of dW
   int64_t side = kSide, ranges = 1;
 
-  Pointwise(const conv2d_weight_args& a, int64_t group)
-      : p(a), x(a.x + group * (a.ic / a.groups)), dy(a.y + group * (a.oc / a.groups)), dw(a.w + group * (a.oc / a.groups) * (a.ic / a.groups)), icg(a.ic / a.groups),
-        ocg(a.oc / a.groups), pixels(a.n * a.oh * a.ow), blocks((pixels + kPixels - 1) / kPixels) {
+  Pointwise(const conv2d_weight_args& a, int64_t group) : p(a), x(a.x + group * icg), dy(a.y + group * ocg), dw(a.w + group * ocg * icg) {
     for (;; side /= 2) {
       ranges = std::clamp<int64_t>(kChunks / rectangles(), 1, std::max<int64_t>(1, blocks / kLeastBlocks));
       if (rectangles() * ranges >= kChunks || side == kSide / 4) return;

@@ -173,6 +173,8 @@ const cases: Case = {
     { ...conv('1x1, many pixels', [1, 33, 33, 490], [5, 1, 1, 490]), differences: false },
     { ...conv('1x1, ranges of pixels', [2, 31, 27, 40], [9, 1, 1, 40]), differences: false },
     conv('1x1 stride 2, two images', [2, 7, 5, 6], [5, 1, 1, 6], { stride: 2 }),
+    conv('no images', [0, 5, 6, 20], [9, 3, 3, 20], { padding: 1 }),
+    conv('1x1, no images', [0, 5, 6, 20], [9, 1, 1, 20]),
     conv('1x1 in groups', [2, 3, 4, 12], [6, 1, 1, 4], { groups: 3 }),
     // Winograd's form: its own error against float64 is what the tolerance states.
     {
