@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { local, Peer, torchOf } from './peer.js';
+import { local, Peer, rest, torchOf } from './peer.js';
 import { machine, median, mib, whole, writeResult } from './report.js';
 import { type PeerVariant, WORK_KINDS, type Work, type WorkKind } from './step-work.js';
 
@@ -198,6 +198,7 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
     }
     for (let round = 0; round <= repeats; round++) {
       for (const { process, times, busy } of subjects) {
+        await rest();
         const { milliseconds = Number.NaN } = await process.request('run');
         if (round > 0) times.push(milliseconds); // one round to settle
         if (round > 0 && given.busy)

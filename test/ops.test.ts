@@ -95,7 +95,7 @@ describe.each(Object.entries(cases))('%s', (stem, { samples, errors }) => {
       const weights = Object.fromEntries(names.map((name) => [name, values[name].map(() => normal(random))]));
       // h(x) = sum of weights * gradient: a scalar whose own gradient is checked.
       const weighted = (v: Values) => {
-        const { inputs, gradients } = evaluate(sample, v, 'reference', seed + 1);
+        const { inputs, gradients } = evaluate(sample, v, 'reference', seed + 1, { curved: true });
         const terms = names.map((name) =>
           sum(mul(gradients[name], tensor(weights[name], { shape: shapeOf(sample, name), device: 'reference' }))),
         );

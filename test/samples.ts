@@ -54,15 +54,26 @@ export const targetsOf = (sample: Sample): string[] => [
   ...(sample.differentiable ?? Object.keys(sample.inputs).filter((name) => !('dtype' in sample.inputs[name]))),
 ];
 
-/** The output and, with a cotangent, the gradients of sum(output * cotangent). */
-export function evaluate(sample: Sample, values: Values, device: string, cotangentSeed: number) {
+/**
+ * The output and, with a cotangent, the gradients of sum(output * cotangent), or where `curved` of its square, so that what comes back to the op depends
+ * on its inputs too.
+ */
+export function evaluate(
+  sample: Sample,
+  values: Values,
+  device: string,
+  cotangentSeed: number,
+  { curved = false } = {},
+) {
   const inputs = place(sample, values, device);
   const y = sample.run(inputs);
   const random = randomFrom(cotangentSeed);
   const cotangent = Float64Array.from({ length: y.size }, () => Math.fround(normal(random)));
   const names = targetsOf(sample);
   const loss =
-    y.dtype === 'f32' && names.length > 0 ? sum(mul(y, tensor(cotangent, { shape: y.shape, device }))) : undefined;
+    y.dtype === 'f32' && names.length > 0
+      ? sum(mul(curved ? mul(y, y) : y, tensor(cotangent, { shape: y.shape, device })))
+      : undefined;
   const gradients = loss ? gradient(loss, Object.fromEntries(names.map((name) => [name, inputs[name]]))) : {};
   return { inputs, y, loss, gradients };
 }

@@ -13,7 +13,7 @@ static constexpr int64_t kTiles = 8, kTaps = 32, kMaxTaps = 1024, kThin = 256, k
 // rows (n, a, b), a < h, b < w:
 // y[n, a ysy + yoy, b ysx + yox, :] = bias + sum over taps t of x[n, a xsy + ty[t], b xsx + tx[t], :] weights[t]
 struct Gathered {
-  const float* x;
+  const float *x, *beside;              // the last tap's source, where there are two
   int64_t xh, xw, xpixel, c;  // source size, floats from pixel to pixel, channels of the sum
   float* y;
   int64_t yh, yw, ypixel, columns;
@@ -29,15 +29,16 @@ struct Gathered {
   bool narrow() const { return is_narrow(c, columns); }
   static bool is_narrow(int64_t c, int64_t columns) { return columns <= kNarrow && c >= kLanes && c <= kDepth; }
 
-  // Row number `row` of the product: the source pixel of tap (0, 0), unclipped, its image, and where the sums go.
-  struct Row { const float* image; int64_t y, x; float* out; };
-  Row row(int64_t i, int64_t a, int64_t b) const { return {x + i * xh * xw * xpixel, a * xsy, b * xsx, y + ((i * yh + a * ysy + yoy) * yw + b * ysx + yox) * ypixel}; }
+  // Row number `row` of the product: its image and the source pixel of tap (0, 0), unclipped, and where the sums go.
+  struct Row { int64_t image, y, x; float* out; };
+  Row row(int64_t i, int64_t a, int64_t b) const { return {i * xh * xw * xpixel, a * xsy, b * xsx, y + ((i * yh + a * ysy + yoy) * yw + b * ysx + yox) * ypixel}; }
   Row row(int64_t index) const { return row(index / w / h, index / w % h, index % w); }
 
   // The source pixel under a tap, null outside the image.
   const float* source(const Row& r, int64_t tap) const {
     const int64_t iy = r.y + ty[tap], ix = r.x + tx[tap];
-    return uint64_t(iy) < uint64_t(xh) && uint64_t(ix) < uint64_t(xw) ? r.image + (iy * xw + ix) * xpixel : nullptr;
+    if (uint64_t(iy) >= uint64_t(xh) || uint64_t(ix) >= uint64_t(xw)) return nullptr;
+    return (beside && tap == taps - 1 ? beside : x) + r.image + (iy * xw + ix) * xpixel;
   }
 };
 
@@ -176,7 +177,7 @@ void conv2d(const conv2d_args& p, Pool& pool) {
   if (icg == 1 && ocg == 1) return depthwise(p, pool);
   // Where no window reaches over the left or right edge, its taps in a row lie as one.
   const bool whole = p.pw == 0 && p.dw == 1 && p.groups == 1;
-  const int64_t across = whole ? p.kw : 1, kw = p.kw / across, taps = p.kh * kw, c = icg * across;
+  const int64_t across = whole ? p.kw : 1, kw = p.kw / across, taps = p.beside ? 2 : p.kh * kw, c = icg * across;  // a second map is a second tap
   for (int64_t group = 0; group < p.groups; group++) {
     const float* w = p.w + group * ocg * taps * c;
     const bool narrow = Gathered::is_narrow(c, ocg);  // w is then in order as it lies
@@ -187,9 +188,10 @@ void conv2d(const conv2d_args& p, Pool& pool) {
       if (!paired) return pack_panel(w + first, depth, columns, depth, p.scratch + first);
       for (int64_t t = 0; t < taps; t++) pack_pairs(w + first + t * c, depth, columns, c, pairs + first + t * c * kWidth);
     });
-    Gathered g{p.x + group * icg, p.ih, p.iw, p.ic, c, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
+    Gathered g{p.x + group * icg, p.beside, p.ih, p.iw, p.ic, c, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
                p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr, {p.y, p.residual, p.activation, p.slope}, pairs};
-    for (int64_t t = 0; t < taps; t++) g.ty[t] = int32_t(t / kw * p.dh - p.ph), g.tx[t] = int32_t(t % kw * p.dw - p.pw);
+    for (int64_t t = 0; t < p.kh * kw; t++) g.ty[t] = int32_t(t / kw * p.dh - p.ph), g.tx[t] = int32_t(t % kw * p.dw - p.pw);
+    if (p.beside) g.ty[1] = g.ty[0], g.tx[1] = g.tx[0];
     gathered_product(g, pool);
   }
 }
@@ -201,7 +203,7 @@ static void pack_turned(const conv2d_input_args& p, const float* w, const int32_
   const int64_t icg = g.columns, ocg = g.c, taps = p.kh * p.kw, blocks = (ocg + kBlock - 1) / kBlock;
   pool.run(g.taps * blocks, [&](int64_t chunk) {
     const int64_t tap = chunk / blocks, o0 = chunk % blocks * kBlock, o1 = std::min(ocg, o0 + kBlock);
-    const auto row = [&](int64_t o) { return w + (o * taps + kernel[tap]) * icg; };
+    const auto row = [&](int64_t o) { return w + (o * taps + kernel[tap]) * p.wc; };
     if (g.narrow()) {
       for (int64_t j = 0; j < icg; j++)
         for (int64_t o = o0; o < o1; o++) p.scratch[(j * g.taps + tap) * ocg + o] = row(o)[j];
@@ -224,11 +226,11 @@ void conv2d_input(const conv2d_input_args& p, Pool& pool) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, taps = p.kh * p.kw;
   if (icg == 1 && ocg == 1) return depthwise_input(p, pool);
   for (int64_t group = 0; group < p.groups; group++) {
-    const float* w = p.w + group * ocg * taps * icg;
+    const float* w = p.w + group * ocg * taps * p.wc + p.w0;
     for (int64_t parity = 0; parity < p.sh * p.sw; parity++) {
       const int64_t qy = parity / p.sw, qx = parity % p.sw;
       if (qy >= p.ih || qx >= p.iw) continue;
-      Gathered g{p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.x + group * icg, p.ih, p.iw, p.ic, icg, p.n, (p.ih - qy + p.sh - 1) / p.sh,
+      Gathered g{p.y + group * ocg, nullptr, p.oh, p.ow, p.oc, ocg, p.x + group * icg, p.ih, p.iw, p.ic, icg, p.n, (p.ih - qy + p.sh - 1) / p.sh,
                  (p.iw - qx + p.sw - 1) / p.sw, 1, 1, p.sh, p.sw, qy, qx, 0, {}, {}, p.scratch, p.bias ? p.bias + group * icg : nullptr, {}};
       int32_t kernel[kMaxTaps];  // the taps that reach this parity, in the order of their pixels
       for (int64_t t = taps; t-- > 0;) {

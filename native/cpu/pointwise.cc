@@ -1,6 +1,6 @@
 // Weight gradient of a 1x1 convolution: dW [oc, ic] = sum over pixels of dY [pixel, oc] X [pixel, ic]. A chunk owns a rectangle of dW and, where those
 // are few, a range of the pixels; it takes a block of pixels after the other into its own cache, in the order of reading. What ranges give is
-// added in order, so the result does not depend on the threads.
+// added in order, so the result does not depend on the threads. X may be two maps side by side, read where they lie: then dW is [oc, 2 ic].
 #include "pointwise.h"
 #include "tile.h"
 
@@ -19,8 +19,8 @@ struct Block {
 
 struct Pointwise {
   const conv2d_weight_args& p;
-  int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, pixels = p.n * p.oh * p.ow;
-  int64_t panels = panels_of(icg), groups = (ocg + kRows - 1) / kRows, blocks = (pixels + kPixels - 1) / kPixels;  // of columns, of rows of dW; of pixels
+  int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, width = p.beside ? 2 * icg : icg, pixels = p.n * p.oh * p.ow;
+  int64_t panels = panels_of(icg) * (p.beside ? 2 : 1), groups = (ocg + kRows - 1) / kRows, blocks = (pixels + kPixels - 1) / kPixels;  // of columns, of rows of dW; of pixels
   const float *x, *dy;  // of this group of channels
   float* dw;
   int64_t side = kSide, ranges = 1;
@@ -37,21 +37,26 @@ struct Pointwise {
   int64_t down() const { return (groups * kRows + side - 1) / side; }
   int64_t rectangles() const { return across() * down(); }
 
-  const float* pixel(int64_t m) const {
-    if (p.sh * p.sw == 1) return x + m * p.ic;
-    return x + ((m / (p.oh * p.ow) * p.ih + m / p.ow % p.oh * p.sh) * p.iw + m % p.ow * p.sw) * p.ic;
+  // Where pixel m lies in a map.
+  int64_t pixel(int64_t m) const {
+    if (p.sh * p.sw == 1) return m * p.ic;
+    return ((m / (p.oh * p.ow) * p.ih + m / p.ow % p.oh * p.sh) * p.iw + m % p.ow * p.sw) * p.ic;
+  }
+
+  // What a panel's columns are of a map's pixel, and in dW.
+  struct Columns { const float* from; int64_t at, count; };
+  Columns columns(int64_t panel) const {
+    const int64_t first = panels_of(icg), c = panel % first * kWidth;
+    return {(panel < first ? x : p.beside) + c, panel / first * icg + c, std::min<int64_t>(kWidth, icg - c)};
   }
 
   void copy_x(int64_t m0, int64_t count, int64_t p0, int64_t p1, float* to) const {
     for (int64_t m = 0; m < count; m++) {
-      const float* from = pixel(m0 + m);
+      const int64_t offset = pixel(m0 + m);
       for (int64_t panel = p0; panel < p1; panel++) {
         float* at = to + ((panel - p0) * kPixels + m) * kWidth;
-        const int64_t columns = std::min<int64_t>(kWidth, icg - panel * kWidth);
-        if (columns == kWidth)
-          for (int j = 0; j < kWidth; j += kLanes) store(at + j, load(from + panel * kWidth + j));
-        else
-          for (int64_t j = 0; j < kWidth; j++) at[j] = j < columns ? from[panel * kWidth + j] : 0.f;
+        const Columns c = columns(panel);
+        for (int j = 0; j < kWidth; j += kLanes) store(at + j, load(c.from + offset + j, c.count - j));
       }
     }
   }
@@ -71,13 +76,15 @@ struct Pointwise {
   // Fetches pixels [begin, end) of what the next block copies, while this one is summed. Without the attribute GCC drops the call: it has no effect.
   inline __attribute__((always_inline)) void fetch(int64_t begin, int64_t end, int64_t p0, int64_t p1, int64_t g0, int64_t g1) const {
     for (int64_t m = begin; m < end; m++) {
-      const float *from = pixel(m), *rows = dy + m * p.oc;
-      for (int64_t c = p0 * kWidth; c < std::min(p1 * kWidth, icg); c += 16) __builtin_prefetch(from + c, 0, 2);
+      const float* rows = dy + m * p.oc;
+      const int64_t offset = pixel(m);
+      for (int64_t panel = p0; panel < p1; panel++)
+        for (int64_t c = 0; c < kWidth; c += 16) __builtin_prefetch(columns(panel).from + offset + c, 0, 2);
       for (int64_t o = g0 * kRows; o < std::min(g1 * kRows, ocg); o += 16) __builtin_prefetch(rows + o, 0, 2);
     }
   }
 
-  // Panels [p0, p1) of groups [g0, g1) over pixels [begin, end), to [ocg, icg].
+  // Panels [p0, p1) of groups [g0, g1) over pixels [begin, end), to [ocg, width].
   void sum(int64_t p0, int64_t p1, int64_t g0, int64_t g1, int64_t begin, int64_t end, float* to) const {
     static thread_local Block block;
     const int64_t none = 0, tiles = (p1 - p0) * (g1 - g0);
@@ -90,16 +97,17 @@ struct Pointwise {
         for (int64_t g = g0; g < g1; g++) {
           const int64_t rows = std::min<int64_t>(kRows, ocg - g * kRows), tile = (panel - p0) * (g1 - g0) + g - g0, next = std::min(kPixels, end - m - count);
           fetch(m + count + next * tile / tiles, m + count + next * (tile + 1) / tiles, p0, p1, g0, g1);
+          const Columns c = columns(panel);
           float* out[kRows];
-          for (int i = 0; i < kRows; i++) out[i] = i < rows ? to + (g * kRows + i) * icg + panel * kWidth : spare.written;
+          for (int i = 0; i < kRows; i++) out[i] = i < rows ? to + (g * kRows + i) * width + c.at : spare.written;
           tile_pixels_of(rows)(block.dy + (g - g0) * kGroup, block.x + (panel - p0) * kPixels * kWidth, &none, 1, count, kWidth,
-                               {out, std::min<int64_t>(kWidth, icg - panel * kWidth), m == begin, nullptr});
+                               {out, c.count, m == begin, nullptr});
         }
     }
   }
 
   void run(Pool& pool) const {
-    const int64_t size = ocg * icg;
+    const int64_t size = ocg * width;
     pool.run(rectangles() * ranges, [&](int64_t chunk) {
       const int64_t c = chunk % across(), r = chunk / across() % down(), range = chunk / rectangles();
       sum(c * panels / across(), (c + 1) * panels / across(), r * groups / down(), (r + 1) * groups / down(), range * blocks / ranges * kPixels,

@@ -32,7 +32,7 @@ struct Source {
   int64_t taps;     // floats from one kernel position of w to the next
   bool turned;      // outputs are w's inputs, and the kernel is rotated by half a turn
   float* y;
-  int64_t oh, ow, oc, ph, pw;
+  int64_t oh, ow, oc, ph, pw;  // of the convolution; a halved form writes half as many rows and columns
   const float* bias;
   Ending ending;    // also adds what another source left
   float* scratch;
@@ -40,10 +40,12 @@ struct Source {
 };
 
 template <class Form> struct Problem {
+  static constexpr int64_t kScale = Form::kOut / Form::kWritten;
   const Source& p;
   Tiling<Form> tiling;
   int64_t depth, passes;  // channels per pass
   int64_t tiles;          // per block
+  int64_t height = p.oh / kScale, width = p.ow / kScale;  // as written
 
   explicit Problem(const Source& s)
       : p(s), tiling{s.x, s.n, s.ih, s.iw, s.ic, s.oh, s.ow, s.ph, s.pw}, depth(std::min(s.ic, s.kept ? kChannels : kFewChannels)), passes((s.ic + depth - 1) / depth),
@@ -58,7 +60,7 @@ template <class Form> struct Problem {
 // Channels [c, c + count) of kLanes columns from o of the kernel position t, `columns` of them real, to k [channel].
 void read_weights(const Source& p, int64_t t, int64_t o, int64_t columns, int64_t c, int64_t count, Vec* k) {
   if (p.turned) {
-    for (int64_t i = 0; i < count; i++) k[i] = load(p.w + ((c + i) * 9 + 8 - t) * p.oc + o, columns);
+    for (int64_t i = 0; i < count; i++) k[i] = load(p.w + ((c + i) * 9 + 8 - t) * p.taps + o, columns);
     return;
   }
   Vec v[kLanes] = {};
@@ -112,15 +114,15 @@ template <class Form> void multiply(const Problem<Form>& q, const float* input, 
 
 // Up to kLanes columns of the outputs of a tile, with the bias and what follows.
 template <class Form> inline void transform_sums(const Problem<Form>& q, const float* sums, float* to, int64_t columns, const float* bias, int64_t height, int64_t width) {
-  Vec m[Form::kPlanes], y[Form::kOut * Form::kOut];
+  Vec m[Form::kPlanes], y[Form::kWritten * Form::kWritten];
 #pragma GCC unroll 36
   for (int k = 0; k < Form::kPlanes; k++) m[k] = load(sums + k * Block<Form>::kSumPlane);
-  RESCUNET_BOTH(Form, Form::kIn, Form::kOut, output, m, y);
+  RESCUNET_BOTH(Form, Form::kIn, Form::kWritten, output, m, y);
   const Vec b = bias ? load(bias, columns) : Vec{};
   for (int64_t r = 0; r < height; r++)
     for (int64_t x = 0; x < width; x++) {
-      float* at = to + (r * q.p.ow + x) * q.p.oc;
-      store(at, q.p.ending(at, y[Form::kOut * r + x] + b, columns), columns);
+      float* at = to + (r * q.width + x) * q.p.oc;
+      store(at, q.p.ending(at, y[Form::kWritten * r + x] + b, columns), columns);
     }
 }
 
@@ -130,8 +132,9 @@ template <class Form> void write_outputs(const Problem<Form>& q, int64_t tile0, 
   const float* bias = q.p.bias ? q.p.bias + j0 : nullptr;
   for (int64_t t = 0; t < count; t++) {
     const auto [image, y0, x0] = q.tiling.tile(tile0 + t);
-    float* to = q.p.y + ((image * q.p.oh + y0) * q.p.ow + x0) * q.p.oc + j0;
-    const int64_t height = std::min<int64_t>(Form::kOut, q.p.oh - y0), width = std::min<int64_t>(Form::kOut, q.p.ow - x0);
+    const int64_t y = y0 / q.kScale, x = x0 / q.kScale;
+    float* to = q.p.y + ((image * q.height + y) * q.width + x) * q.p.oc + j0;
+    const int64_t height = std::min<int64_t>(Form::kWritten, q.height - y), width = std::min<int64_t>(Form::kWritten, q.width - x);
     int64_t j = 0;
     for (; j + kLanes <= columns; j += kLanes) transform_sums(q, sums + t * kWidth + j, to + j, kLanes, bias ? bias + j : nullptr, height, width);
     if (j < columns) transform_sums(q, sums + t * kWidth + j, to + j, columns - j, bias ? bias + j : nullptr, height, width);
@@ -167,16 +170,16 @@ template <class Form> void convolve(const Source& p, Pool& pool) {
   });
 }
 
-void convolve(const Source& s, int64_t tile, Pool& pool) {
-  if (tile == F2::kOut) convolve<F2>(s, pool);
-  else convolve<F4>(s, pool);
+void convolve(const Source& s, int64_t tile, bool halved, Pool& pool) {
+  if (tile == F2::kOut) halved ? convolve<Halved<F2>>(s, pool) : convolve<F2>(s, pool);
+  else halved ? convolve<Halved<F4>>(s, pool) : convolve<F4>(s, pool);
 }
 
 }  // namespace
 
 void winograd(const winograd_args& p, Pool& pool) {
-  convolve({p.x, p.w, p.n, p.ih, p.iw, p.ic, p.ic, p.turned != 0, p.y, p.oh, p.ow, p.oc, p.ph, p.pw, p.bias, {p.y, p.residual, p.activation, p.slope}, p.scratch, p.kept != 0, p.packed != 0},
-           p.tile, pool);
+  convolve({p.x, p.w + p.w0, p.n, p.ih, p.iw, p.ic, p.wc, p.turned != 0, p.y, p.oh, p.ow, p.oc, p.ph, p.pw, p.bias, {p.y, p.residual, p.activation, p.slope}, p.scratch, p.kept != 0, p.packed != 0},
+           p.tile, p.halved != 0, pool);
 }
 
 void winograd_up(const winograd_up_args& p, Pool& pool) {
@@ -189,7 +192,7 @@ void winograd_up(const winograd_up_args& p, Pool& pool) {
     for (int64_t i = begin; i < end; i++) p.y[i] += p.residual[i];
   });
   const Ending sum{p.y, p.y, p.activation, p.slope};  // what is there is the residual of what is added
-  convolve({p.skip, p.w + p.ic, p.n, p.oh, p.ow, p.sc, channels, false, p.y, p.oh, p.ow, p.oc, 1, 1, nullptr, sum, p.scratch + (p.kept ? small : 0), p.kept != 0, p.packed != 0}, p.tile, pool);
+  convolve({p.skip, p.w + p.ic, p.n, p.oh, p.ow, p.sc, channels, false, p.y, p.oh, p.ow, p.oc, 1, 1, nullptr, sum, p.scratch + (p.kept ? small : 0), p.kept != 0, p.packed != 0}, p.tile, false, pool);
 }
 
 }  // namespace rescunet::cpu::RESCUNET_ISA

@@ -10,7 +10,7 @@ namespace winograd_form {
 // F(4x4, 3x3): 36 products for 16 outputs instead of 144. Points 0, +-3/4, +-3/2 and infinity keep the transforms' numbers near 1; with partial
 // sums the error stays at 1e-5 of the output's magnitude.
 struct F4 {
-  static constexpr int kOut = 4, kIn = 6, kStep = 4, kPlanes = kIn * kIn;
+  static constexpr int kOut = 4, kWritten = kOut, kIn = 6, kStep = 4, kPlanes = kIn * kIn;
   static constexpr float kA = 0.75f, kB = 1.5f, kA2 = kA * kA, kB2 = kB * kB;
   static constexpr float kN0 = 1 / (kA2 * kB2), kNA = 1 / (2 * kA2 * (kA2 - kB2)), kNB = 1 / (2 * kB2 * (kB2 - kA2));
 
@@ -63,7 +63,7 @@ struct F4 {
 
 // F(2x2, 3x3): 16 products for 4 outputs instead of 36, for maps that F4 would cut into too few tiles. Points 0, +-1 and infinity.
 struct F2 {
-  static constexpr int kOut = 2, kIn = 4, kStep = 2, kPlanes = kIn * kIn;
+  static constexpr int kOut = 2, kWritten = kOut, kIn = 4, kStep = 2, kPlanes = kIn * kIn;
 
   template <class T> static inline void input(const T* d, int64_t step, T* v, int64_t out) {
     const T d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
@@ -84,7 +84,7 @@ struct F2 {
 // 3x3 over a map upsampled twofold to the nearest, read at its own size: 9 products for 4 outputs instead of 36, with no constants to lose
 // accuracy by. In one dimension y[2i] = S d[i] + g0 (d[i-1] - d[i]) and y[2i+1] = S d[i] + g2 (d[i+1] - d[i]), S = g0 + g1 + g2.
 struct Up {
-  static constexpr int kOut = 2, kIn = 3, kStep = 1, kPlanes = kIn * kIn;
+  static constexpr int kOut = 2, kWritten = kOut, kIn = 3, kStep = 1, kPlanes = kIn * kIn;
 
   template <class T> static inline void input(const T* d, int64_t step, T* v, int64_t out) {
     const T d1 = d[step];
@@ -97,6 +97,17 @@ struct Up {
 
   template <class T> static inline void output(const T* m, int64_t step, T* y, int64_t out) {
     y[0] = m[0] + m[step], y[out] = m[step] + m[2 * step];
+  }
+};
+
+// The outputs of a form in sums of 2x2: the adjoint of upsampling behind the input gradient, at the small map's size.
+template <class Form> struct Halved : Form {
+  static constexpr int kWritten = Form::kOut / 2;
+
+  template <class T> static inline void output(const T* m, int64_t step, T* y, int64_t out) {
+    T full[Form::kOut];
+    Form::output(m, step, full, 1);
+    for (int i = 0; i < kWritten; i++) y[i * out] = full[2 * i] + full[2 * i + 1];
   }
 };
 
@@ -115,6 +126,7 @@ template <int kFrom, int kTo, class T, class F> static inline __attribute__((alw
 template <class Form> struct Tiling {
   const float* x;  // the inputs
   int64_t n, ih, iw, ic, oh, ow, ph, pw;
+  int up = 0;  // 1: read as if upsampled twofold to the nearest
   int64_t down = (oh + Form::kOut - 1) / Form::kOut, across = (ow + Form::kOut - 1) / Form::kOut;
 
   int64_t tiles() const { return n * down * across; }
@@ -130,7 +142,7 @@ template <class Form> struct Tiling {
     for (int r = 0; r < Form::kIn; r++)
       for (int u = 0; u < Form::kIn; u++) {
         const int64_t iy = t.y / Form::kOut * Form::kStep - ph + r, ix = t.x / Form::kOut * Form::kStep - pw + u;
-        p.at[Form::kIn * r + u] = uint64_t(iy) < uint64_t(ih) && uint64_t(ix) < uint64_t(iw) ? from + (iy * iw + ix) * ic : Spare::zeros();
+        p.at[Form::kIn * r + u] = uint64_t(iy) < uint64_t(ih << up) && uint64_t(ix) < uint64_t(iw << up) ? from + ((iy >> up) * iw + (ix >> up)) * ic : Spare::zeros();
       }
     return p;
   }

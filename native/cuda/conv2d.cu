@@ -29,16 +29,19 @@ void input_parity(const conv2d_input_args& p, int64_t group, int64_t qy, int64_t
   const int64_t across = std::max<int64_t>(x.count, 1);  // no tap: the sum is empty
   const Gathered a{p.y + group * ocg, int(p.oh), int(p.ow), int(p.oc), {1, int(y.offset), int(y.slope)}, {1, int(x.offset), int(x.slope)},
                    Divisor(w), Divisor(h), Divisor(ocg), Divisor(across)};
-  const TurnedWeights b{p.w + group * ocg * p.kh * p.kw * icg, icg, p.kh * p.kw * icg, int(p.kw), int(y.first), int(x.first), int(y.step), int(x.step),
+  const TurnedWeights b{p.w + group * ocg * p.kh * p.kw * p.wc + p.w0, p.wc, p.kh * p.kw * p.wc, int(p.kw), int(y.first), int(x.first), int(y.step), int(x.step),
                         Divisor(ocg), Divisor(across)};
   const Scattered c{p.x + group * icg, int(p.ih), int(p.iw), int(p.ic), int(p.sh), int(p.sw), int(qy), int(qx), Divisor(w), Divisor(h)};
-  const bool vectors = icg % 4 == 0 && ocg % 4 == 0 && aligned16(p.y, p.w);
+  const bool vectors = icg % 4 == 0 && ocg % 4 == 0 && p.wc % 4 == 0 && p.w0 % 4 == 0 && aligned16(p.y, p.w);
   product(queue, a, b, c, {1, int(p.n * h * w), int(icg), int(y.count * x.count * ocg)}, p.bias ? p.bias + group * icg : nullptr, vectors);
 }
 
 void sums(const conv2d_args& p, Queue& queue) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, depth = p.kh * p.kw * icg;
   if (icg == 1 && ocg == 1) return depthwise(p, queue);
+  if (p.beside)
+    return product(queue, SideBySide{p.x, p.beside, p.ic}, Matrix<true>{p.w, 2 * p.ic, 0}, Lines{p.y, p.oc, 0}, {1, int(p.n * p.oh * p.ow), int(p.oc), int(2 * p.ic)},
+                   p.bias, p.ic % 4 == 0 && aligned16(p.x, p.beside, p.w));
   if (p.groups == 1 && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, p.kh, p.kw, p.sh, p.sw, p.ph, p.pw, p.dh, p.dw}, queue))
     return;
   for (int64_t group = 0; group < p.groups; group++) {

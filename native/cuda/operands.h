@@ -77,17 +77,48 @@ struct Joined {
   __device__ void select(int) {}
 };
 
-/// The same with the roles exchanged: row = (tap, channel), k = pixel.
-struct GatheredColumns : Gathered {
-  static constexpr bool kAlongK = false;
-  __device__ const float* at(int row, int k) const { return Gathered::at(k, row); }
+/// Pixels of two maps of as many channels, side by side: row = pixel, k = (map, channel).
+struct SideBySide {
+  static constexpr bool kAlongK = true;
+  const float *x, *beside;
+  int64_t channels;
+
+  __device__ const float* at(int row, int k) const { return k < channels ? x + row * channels + k : beside + row * channels + k - channels; }
+  __device__ const float* origin() const { return x; }
+  __device__ void select(int) {}
 };
+
+/// What 2x2 pixels of a 3x3 convolution sum up to: row (n, a, b) of the grid of such squares, k = (pixel of the square, tap, channel).
+struct Squares {
+  static constexpr bool kAlongK = true;
+  const float* x;
+  int h, w, pixel, first_y, first_x;
+  Divisor columns, rows, channels;
+
+  __device__ const float* at(int row, int k) const {
+    int b = row, c = k;
+    int a = columns.split(b);
+    const int t = channels.split(c), n = rows.split(a), square = t / 9, tap = t % 9;
+    const int y = 2 * a + square / 2 + first_y + tap / 3, at_x = 2 * b + square % 2 + first_x + tap % 3;
+    if (uint32_t(y) >= uint32_t(h) || uint32_t(at_x) >= uint32_t(w)) return nullptr;
+    return x + ((int64_t(n) * h + y) * w + at_x) * pixel + c;
+  }
+  __device__ const float* origin() const { return x; }
+  __device__ void select(int) {}
+};
+
+/// A first factor as the second: row = (tap, channel), k = pixel.
+template <class Operand> struct Columns : Operand {
+  static constexpr bool kAlongK = false;
+  __device__ const float* at(int row, int k) const { return Operand::at(k, row); }
+};
+using GatheredColumns = Columns<Gathered>;
 
 /// Weights [oc, kh, kw, ic] for the input gradient: row = input channel, k = (tap, output channel), taps as Gathered walks them.
 struct TurnedWeights {
   static constexpr bool kAlongK = false;
   const float* w;
-  int64_t ic, line;  // floats from one output channel to the next
+  int64_t ic, line;  // floats from one kernel position to the next, and from one output channel
   int kw, first_y, first_x, step_y, step_x;
   Divisor channels, taps_across;
 
@@ -99,6 +130,16 @@ struct TurnedWeights {
   }
   __device__ const float* origin() const { return w; }
   __device__ void select(int) {}
+};
+
+/// The same over and over along k, `period` long.
+template <class Operand> struct Repeated : Operand {
+  Divisor period;
+  __device__ const float* at(int row, int k) const {
+    int rest = k;
+    period.split(rest);
+    return Operand::at(row, rest);
+  }
 };
 
 /// Where a product goes: lines of rows, neighbouring columns.

@@ -9,21 +9,25 @@ namespace {
 
 void sums(const winograd_args& p, Queue& queue) {
   if (!p.turned && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, 3, 3, 1, 1, p.ph, p.pw, 1, 1}, queue)) return;
+  const TurnedWeights turned{p.w + p.w0, p.wc, 9 * p.wc, 3, 2, 2, -1, -1, Divisor(p.ic), Divisor(3)};  // the other convolution's kernel, half a turn round
+  const bool whole = p.ic % 4 == 0 && p.oc % 4 == 0 && p.wc % 4 == 0 && p.w0 % 4 == 0 && aligned16(p.x, p.w);
+  if (p.halved) {  // the sum over a square's pixels as part of the sum over taps: four times the products, and no map of full size
+    const Squares squares{p.x, int(p.ih), int(p.iw), int(p.ic), int(-p.ph), int(-p.pw), Divisor(p.ow / 2), Divisor(p.oh / 2), Divisor(p.ic)};
+    return product(queue, squares, Repeated<TurnedWeights>{turned, Divisor(9 * p.ic)}, Lines{p.y, p.oc, 0}, {1, int(p.n * p.oh * p.ow / 4), int(p.oc), int(36 * p.ic)},
+                   p.bias, whole);
+  }
   const Gathered a{p.x, int(p.ih), int(p.iw), int(p.ic), {1, int(-p.ph), 1}, {1, int(-p.pw), 1}, Divisor(p.ow), Divisor(p.oh), Divisor(p.ic), Divisor(3)};
   const Lines c{p.y, p.oc, 0};
   const ProductSize size{1, int(p.n * p.oh * p.ow), int(p.oc), int(9 * p.ic)};
-  const bool vectors = p.ic % 4 == 0 && aligned16(p.x, p.w);
-  if (p.turned)  // the other convolution's kernel, half a turn round
-    product(queue, a, TurnedWeights{p.w, p.oc, 9 * p.oc, 3, 2, 2, -1, -1, Divisor(p.ic), Divisor(3)}, c, size, p.bias, vectors && p.oc % 4 == 0);
-  else
-    product(queue, a, Matrix<true>{p.w, 9 * p.ic, 0}, c, size, p.bias, vectors);
+  if (p.turned) product(queue, a, turned, c, size, p.bias, whole);
+  else product(queue, a, Matrix<true>{p.w, 9 * p.ic, 0}, c, size, p.bias, p.ic % 4 == 0 && aligned16(p.x, p.w));
 }
 
 }  // namespace
 
 void winograd(const winograd_args& p, Queue& queue) {
   sums(p, queue);
-  finish_outputs(p.y, p.residual, p.n * p.oh * p.ow * p.oc, p.activation, p.slope, queue);
+  finish_outputs(p.y, p.residual, p.n * p.oh * p.ow * p.oc / (p.halved ? 4 : 1), p.activation, p.slope, queue);
 }
 
 void winograd_up(const winograd_up_args& p, Queue& queue) {

@@ -141,8 +141,8 @@ class CoupledEncoder extends ResNetStages {
   forward(first: readonly Tensor[]): Tensor[] {
     const levels = [first[0]]; // X1 = S1 [n, 128, 128, 64]
     for (let k = 2; k <= 5; k++) {
-      const both = join(this.level(k, levels[k - 2]), first[k - 1]);
-      levels.push(this.couple[k - 2].forward(both, RELU)); // X2 [n, 64, 64, 256] -> ... -> X5 [n, 8, 8, 2048]
+      const level = this.level(k, levels[k - 2]);
+      levels.push(this.couple[k - 2].forward(level, { beside: first[k - 1], ...RELU })); // X2 [n, 64, 64, 256] -> ... -> X5 [n, 8, 8, 2048]
     }
     return levels;
   }

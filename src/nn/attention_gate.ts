@@ -1,6 +1,5 @@
 // The attention gate as a module; the arithmetic is the op of the same name.
-import { attentionMap } from '../tensor/ops/attention_gate.js';
-import { mul } from '../tensor/ops/elementwise.js';
+import { type Gated, gateWithMap } from '../tensor/ops/attention_gate.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Initializer } from './init.js';
 import { ConvNorm } from './layers.js';
@@ -21,8 +20,7 @@ export class AttentionGate extends Module {
   }
 
   /** x [n, h, w, cx], g [n, h, w, cg] or [n, h/2, w/2, cg] (then upsampled to the nearest) -> the gated x [n, h, w, cx] and its map [n, h, w, 1] in (0, 1). */
-  forward(x: Tensor, g: Tensor): { gated: Tensor; attention: Tensor } {
-    const attention = attentionMap(x, g, this);
-    return { gated: mul(x, attention), attention };
+  forward(x: Tensor, g: Tensor): Gated {
+    return gateWithMap(x, g, this);
   }
 }

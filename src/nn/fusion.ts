@@ -1,7 +1,7 @@
 // Fast normalised fusion as a module: two learned, non-negative shares (paper Eq. 8).
 import { ones } from '../tensor/create.js';
 import { maximum } from '../tensor/ops/elementwise.js';
-import { fastNormalizedFusion } from '../tensor/ops/losses.js';
+import { fastNormalizedFusion } from '../tensor/ops/fast_normalized_fusion.js';
 import { variable } from '../tensor/record.js';
 import { tidy } from '../tensor/scope.js';
 import type { Tensor, Variable } from '../tensor/tensor.js';

@@ -50,9 +50,9 @@ export class Conv2d extends Module {
     this.bias = bias ? created(() => zeros([oc])) : undefined;
   }
 
-  /** x [n, ih, iw, ic] -> [n, oh, ow, oc]. Throws ShapeError. */
-  forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, { bias: this.bias, ...this.options });
+  /** x [n, ih, iw, ic] -> [n, oh, ow, oc]; with `beside`, [x, beside] of ic channels together. Throws ShapeError. */
+  forward(x: Tensor, beside?: Tensor): Tensor {
+    return conv2d(x, this.weight, { bias: this.bias, ...this.options, beside });
   }
 
   /** Of a 3x3 kernel with padding 1: the same over [x upsampled twofold, skip] -> [n, 2h, 2w, oc]. Throws ShapeError. */
@@ -197,9 +197,9 @@ export class ConvNorm extends Module {
     this.bn = new BatchNorm2d(oc, { eps });
   }
 
-  /** x [n, ih, iw, ic] -> [n, oh, ow, oc], with the residual and the activation that follow. Throws ShapeError. */
-  forward(x: Tensor, end?: NormEnd): Tensor {
-    return this.bn.forward(this.conv.forward(x), end);
+  /** x [n, ih, iw, ic] -> [n, oh, ow, oc], with the residual and the activation that follow; `beside` as in `Conv2d`. Throws ShapeError. */
+  forward(x: Tensor, { beside, ...end }: NormEnd & { beside?: Tensor } = {}): Tensor {
+    return this.bn.forward(this.conv.forward(x, beside), end);
   }
 
   /** Over [x upsampled twofold, skip], as `Conv2d.forwardUpsampled`. */

@@ -130,7 +130,7 @@ function folded({ slots, numbers }: Step, norm: Step, constants: ReadonlyMap<num
   const c = norm.numbers.c;
   const of = (slot: number, shape: number[]): Tensor => new Tensor((constants.get(slot) as Storage).retain(), shape);
   return tidy(() => {
-    const { groups = 1, kh = 3, kw = 3, ic, sc = 0 } = numbers;
+    const { groups = 1, kh = 3, kw = 3, ic, sc = slots.beside >= 0 ? ic : 0 } = numbers;
     const [mean, variance, weight, bias] = ['mean', 'variance', 'weight', 'bias'].map((part) =>
       of(norm.slots[part], [c]),
     );

@@ -28,6 +28,12 @@ function products(p: Numbers, visit: (x: number, w: number, y: number) => void):
             }
 }
 
+/** Index j of w [oc, kh, kw, ic / groups] where every kernel position has `wide` channels. */
+const widened = (j: number, { ic, groups }: Numbers, wide: number): number => {
+  const c = ic / groups;
+  return Math.floor(j / c) * wide + (j % c);
+};
+
 const start = (to: Float64Array, size: number, bias: Float64Array | undefined, channels: number): void => {
   for (let i = 0; i < size; i++) to[i] = bias ? bias[i % channels] : 0;
 };
@@ -50,6 +56,13 @@ const conv = (
   inputs: { x, w, ...(bias ? { bias: [w[0]] } : {}) },
   run: (t) => conv2d(t.x, t.w, { bias: t.bias, ...options }),
   flops: (2 * w.reduce((a, b) => a * b, 1) * x[0] * x[1] * x[2]) / Number(options.stride ?? 1) ** 2,
+});
+
+/** A 1x1 convolution of two maps. */
+const beside = (name: string, x: number[], oc: number, { bias = false } = {}): Sample => ({
+  name,
+  inputs: { x, beside: x, w: [oc, 1, 1, 2 * x[3]], ...(bias ? { bias: [oc] } : {}) },
+  run: (t) => conv2d(t.x, t.w, { bias: t.bias, beside: t.beside }),
 });
 
 const transposed = (
@@ -86,7 +99,7 @@ const ended = (
   const winograd = ic >= 32;
   const size = { n, ih, iw, ic, oh, ow, oc, ph: padding, pw: padding };
   const params = winograd
-    ? { ...size, turned: 0, tile: 4, kept: 1 }
+    ? { ...size, turned: 0, wc: ic, w0: 0, halved: 0, tile: 4, kept: 1 }
     : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups, bf16: 0 };
   const scratch = winograd ? 36 * 64 * 128 * (33 / 32) : kh * kw * 128 * ic;
   return {
@@ -96,7 +109,7 @@ const ended = (
     tolerance: winograd ? 1e-5 : undefined,
     run: ({ x, w, bias, residual }) =>
       record(winograd ? 'winograd' : 'conv2d', {
-        inputs: [x, w, bias, residual],
+        inputs: winograd ? [x, w, bias, residual] : [x, undefined, w, bias, residual],
         outputs: [{ shape: [n, oh, ow, oc] }, { shape: [scratch] }],
         params: { ...params, activation, slope: 0.2, packed: 0 },
       })[0],
@@ -105,31 +118,40 @@ const ended = (
 
 const cases: Case = {
   kernels: {
-    conv2d({ x, w, bias, residual, y }, p) {
+    conv2d({ x, beside, w, bias, residual, y }, p) {
       start(y, p.n * p.oh * p.ow * p.oc, bias, p.oc);
+      const wide = beside ? 2 * p.ic : p.ic / p.groups;
       products(p, (i, j, k) => {
-        y[k] += x[i] * w[j];
+        y[k] += x[i] * w[widened(j, p, wide)];
+        if (beside) y[k] += beside[i] * w[widened(j, p, wide) + p.ic];
       });
       end(y, residual, p);
     },
     conv2d_input({ y, w, bias, x }, p) {
       start(x, p.n * p.ih * p.iw * p.ic, bias, p.ic);
       products(p, (i, j, k) => {
-        x[i] += y[k] * w[j];
+        x[i] += y[k] * w[widened(j, p, p.wc) + p.w0];
       });
     },
-    conv2d_weight({ x, y, w }, p) {
-      start(w, (p.oc * p.kh * p.kw * p.ic) / p.groups, undefined, 1);
+    conv2d_weight({ x, beside, y, w }, p) {
+      const wide = beside ? 2 * p.ic : p.ic / p.groups;
+      start(w, p.oc * p.kh * p.kw * wide, undefined, 1);
       products(p, (i, j, k) => {
-        w[j] += x[i] * y[k];
+        w[widened(j, p, wide)] += x[i] * y[k];
+        if (beside) w[widened(j, p, wide) + p.ic] += beside[i] * y[k];
       });
     },
-    winograd({ x, w, bias, residual, y }, { n, ih, iw, ic, oh, ow, oc, ph, pw, turned, activation, slope }) {
+    winograd(
+      { x, w, bias, residual, y },
+      { n, ih, iw, ic, oh, ow, oc, ph, pw, turned, wc, w0, halved, activation, slope },
+    ) {
       const p = { n, ih, iw, ic, oh, ow, oc, kh: 3, kw: 3, sh: 1, sw: 1, ph, pw, dh: 1, dw: 1, groups: 1 };
-      start(y, n * oh * ow * oc, bias, oc);
+      start(y, (n * oh * ow * oc) / (halved ? 4 : 1), bias, oc);
       products(p, (i, j, k) => {
         const [o, t, c] = [Math.floor(j / (9 * ic)), Math.floor(j / ic) % 9, j % ic];
-        y[k] += x[i] * w[turned ? (c * 9 + 8 - t) * oc + o : j];
+        const [row, column] = [Math.floor(k / oc / ow), Math.floor(k / oc) % ow];
+        const to = halved ? ((row >> 1) * (ow / 2) + (column >> 1)) * oc + (k % oc) : k;
+        y[to] += x[i] * w[turned ? (c * 9 + 8 - t) * wc + w0 + o : j];
       });
       end(y, residual, { activation, slope });
     },
@@ -175,6 +197,10 @@ const cases: Case = {
     conv('1x1 stride 2, two images', [2, 7, 5, 6], [5, 1, 1, 6], { stride: 2 }),
     conv('no images', [0, 5, 6, 20], [9, 3, 3, 20], { padding: 1 }),
     conv('1x1, no images', [0, 5, 6, 20], [9, 1, 1, 20]),
+    beside('1x1 of two maps', [2, 5, 6, 19], 37, { bias: true }),
+    { ...beside('1x1 of two maps, ranges of pixels', [2, 31, 27, 40], 9), differences: false },
+    beside('1x1 of two maps, narrow output', [1, 5, 3, 24], 3),
+    beside('1x1 of two maps of few channels', [1, 2, 3, 5], 4),
     conv('1x1 in groups', [2, 3, 4, 12], [6, 1, 1, 4], { groups: 3 }),
     // Winograd's form: its own error against float64 is what the tolerance states.
     {
@@ -261,6 +287,12 @@ const cases: Case = {
       name: 'bias',
       run: () => conv2d(ones([1, 3, 3, 2]), ones([4, 1, 1, 2]), { bias: ones([3]) }),
       message: 'conv2d: bias must be [4], got [3]',
+    },
+    {
+      name: 'beside',
+      run: () => conv2d(ones([1, 3, 3, 2]), ones([4, 1, 1, 4]), { beside: ones([1, 3, 2, 2]) }),
+      message:
+        "conv2d: beside must have x's shape, w the channels of both and one group, got x [1,3,3,2], beside [1,3,2,2], w [4,1,1,4], 1 groups",
     },
     {
       name: 'stride',

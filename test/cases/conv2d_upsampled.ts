@@ -64,8 +64,28 @@ const cases: Case = {
               y[at] = sum < 0 && activation > 0 ? (activation === 1 ? 0 : slope * sum) : sum;
             }
     },
+    winograd_up_weight({ x, skip, y, w }, { n, ih, iw, ic, sc, oh, ow, oc }) {
+      const channels = ic + sc;
+      w.fill(0);
+      for (let i = 0; i < n; i++)
+        for (let v = 0; v < oh; v++)
+          for (let u = 0; u < ow; u++)
+            for (let t = 0; t < 9; t++) {
+              const [b, a] = [v + Math.floor(t / 3) - 1, u + (t % 3) - 1];
+              if (b < 0 || b >= oh || a < 0 || a >= ow) continue;
+              const small = ((i * ih + (b >> 1)) * iw + (a >> 1)) * ic;
+              const large = ((i * oh + b) * ow + a) * sc;
+              for (let o = 0; o < oc; o++) {
+                const dy = y[((i * oh + v) * ow + u) * oc + o];
+                const to = (o * 9 + t) * channels;
+                for (let c = 0; c < ic; c++) w[to + c] += x[small + c] * dy;
+                for (let c = 0; c < sc; c++) w[to + ic + c] += skip[large + c] * dy;
+              }
+            }
+    },
   },
   samples: [
+    sample('x alone, tiles of 2x2', [1, 5, 5, 18], 0, 17),
     sample('x alone, ragged', [1, 3, 5, 17], 0, 19, { bias: true }),
     sample('with a skip, few tiles', [1, 3, 4, 16], 21, 16, { bias: true }),
     sample('with a skip, batch', [2, 9, 8, 40], 33, 67),

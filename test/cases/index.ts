@@ -7,6 +7,7 @@ import type { Case } from './case.js';
 import conv2d from './conv2d.js';
 import conv2dUpsampled from './conv2d_upsampled.js';
 import elementwise from './elementwise.js';
+import fastNormalizedFusion from './fast_normalized_fusion.js';
 import fmaChain from './fma_chain.js';
 import gridSample from './grid_sample.js';
 import layout from './layout.js';
@@ -30,6 +31,7 @@ export const cases: Record<string, Case> = {
   conv2d,
   conv2dUpsampled,
   elementwise,
+  fastNormalizedFusion,
   fmaChain,
   gridSample,
   layout,

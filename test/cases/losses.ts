@@ -19,11 +19,6 @@ const cases: Case = {
       run: (t) => ops.crossEntropy(t.x, t.labels),
     },
     { name: 'normalize', inputs: { x: [3, 5, 4] }, run: (t) => ops.normalize(t.x, { axis: 1 }) },
-    {
-      name: 'fastNormalizedFusion',
-      inputs: { a: [2, 3, 5], b: [2, 3, 5], w: between(0.5, 1.5, [2]) },
-      run: (t) => ops.fastNormalizedFusion(t.a, t.b, t.w),
-    },
   ],
   benchmarks: [
     {
@@ -38,11 +33,6 @@ const cases: Case = {
       name: 'crossEntropy',
       run: () => ops.crossEntropy(ones([2, 3]), ones([3], { dtype: 'i32' })),
       message: 'crossEntropy: wants logits [rows, classes] and labels [rows], got [2,3] and [3]',
-    },
-    {
-      name: 'fastNormalizedFusion',
-      run: () => ops.fastNormalizedFusion(ones([2]), ones([2]), ones([3])),
-      message: 'fastNormalizedFusion: weight must be [2], got [3]',
     },
   ],
 };

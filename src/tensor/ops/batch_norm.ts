@@ -1,7 +1,7 @@
 // Batch normalisation over all axes but the last, with the residual and the activation that follow in the same pass. In
 // training the backward pass is one kernel; the derivative of that kernel is taken through the composition of elementary ops
 // below, which is also its definition.
-import { gradient } from '../gradient.js';
+import { oncePerGradient, throughComposition } from '../fused.js';
 import { checkDType, derive, emit, record } from '../record.js';
 import { type Shape, ShapeError, sameShape, showShape, sizeOf } from '../shape.js';
 import { type Tensor, Variable } from '../tensor.js';
@@ -52,16 +52,10 @@ interface Parts {
  * with a single value per channel, whose variance is undefined.
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
-  const { weight, bias, runningMean, runningVar, training = false, momentum = 0.1, eps = 1e-5, repeats = 1 } = options;
+  const { weight, bias, runningMean, runningVar, training = false, eps = 1e-5 } = options;
   const { residual, activation = 'none', negativeSlope: slope = 0.01 } = options;
-  checkDType('batchNorm', 'x', x, 'f32');
+  checkChannels(x, options);
   const c = x.shape.at(-1) ?? 0;
-  for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar })) {
-    checkDType('batchNorm', name, p, 'f32');
-    if (p.shape.length !== 1 || p.shape[0] !== c) {
-      throw new ShapeError(`batchNorm: ${name} must be [${c}] for x ${showShape(x.shape)}, got ${showShape(p.shape)}`);
-    }
-  }
   if (residual) {
     checkDType('batchNorm', 'residual', residual, 'f32');
     if (!sameShape(residual.shape, x.shape))
@@ -71,27 +65,54 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   const rows = sizeOf(x.shape) / c;
   const params = { rows, c, activation: ACTIVATIONS[activation], slope, eps };
   if (!training) return normalized({ x, mean: runningMean, variance: runningVar, weight, bias, residual, params });
-  const count = rows * repeats;
-  if (count < 2)
-    throw new ShapeError(`batchNorm: training needs more than one value per channel, x is ${showShape(x.shape)}`);
-  const outputs = [{ shape: [c] }, { shape: [c] }];
-  const [batchMean, variance] = record('batch_norm_stats', { inputs: [x], outputs, params: { rows, c } });
-  if (runningMean instanceof Variable) emit('lerp', [runningMean, batchMean], { size: c, t: momentum, scale: 1 });
-  if (runningVar instanceof Variable)
-    emit('lerp', [runningVar, variance], { size: c, t: momentum, scale: count / (count - 1) });
-  const parts = { x, mean: batchMean, variance, weight, bias, residual, params };
+  const parts = { x, ...batchStatistics(x, options), weight, bias, residual, params };
   const y = apply(parts);
-  let backward: Backward | undefined;
-  const once = (dy: Tensor): Backward => {
-    if (backward?.dy !== dy) backward = trainingGradient(parts, y, dy);
-    return backward;
-  };
+  const once = oncePerGradient((dy) => trainingGradient(parts, y, dy));
   return derive(
     'batchNorm',
     y,
     [x, weight, bias, residual],
     [(dy) => once(dy).dx, (dy) => once(dy).dweight, (dy) => once(dy).dbias, (dy) => once(dy).dz],
   );
+}
+
+function checkChannels(x: Tensor, { weight, bias, runningMean, runningVar }: BatchNormOptions): void {
+  checkDType('batchNorm', 'x', x, 'f32');
+  const c = x.shape.at(-1) ?? 0;
+  for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar })) {
+    checkDType('batchNorm', name, p, 'f32');
+    if (p.shape.length !== 1 || p.shape[0] !== c) {
+      throw new ShapeError(`batchNorm: ${name} must be [${c}] for x ${showShape(x.shape)}, got ${showShape(p.shape)}`);
+    }
+  }
+}
+
+/** [c] each; the variance is biased. */
+export interface BatchStatistics {
+  mean: Tensor;
+  variance: Tensor;
+}
+
+/** The batch's statistics per channel of the last axis, for a norm with these options, whose running ones follow. Throws ShapeError. */
+export function batchStatistics(x: Tensor, options: BatchNormOptions): BatchStatistics {
+  checkChannels(x, options);
+  const c = x.shape.at(-1) ?? 0;
+  const rows = sizeOf(x.shape) / c;
+  const count = rows * (options.repeats ?? 1);
+  if (count < 2)
+    throw new ShapeError(`batchNorm: training needs more than one value per channel, x is ${showShape(x.shape)}`);
+  const outputs = [{ shape: [c] }, { shape: [c] }];
+  const [mean, variance] = record('batch_norm_stats', { inputs: [x], outputs, params: { rows, c } });
+  follow(options, mean, variance, count);
+  return { mean, variance };
+}
+
+/** Running statistics, where they are variables, follow those of a batch of `count` values per channel. */
+export function follow(options: BatchNormOptions, mean: Tensor, variance: Tensor, count: number): void {
+  const { runningMean, runningVar, momentum: t = 0.1 } = options;
+  const [size] = mean.shape;
+  if (runningMean instanceof Variable) emit('lerp', [runningMean, mean], { size, t, scale: 1 });
+  if (runningVar instanceof Variable) emit('lerp', [runningVar, variance], { size, t, scale: count / (count - 1) });
 }
 
 function apply({ x, mean, variance, weight, bias, residual, params }: Parts): Tensor {
@@ -115,11 +136,7 @@ function normalized(parts: Parts): Tensor {
   const y = apply(parts);
   const axes = leading(x.shape);
   const inverse = () => div(1, sqrt(add(variance, params.eps)));
-  let behind: { dy: Tensor; dz: Tensor } | undefined;
-  const dzOf = (dy: Tensor): Tensor => {
-    if (behind?.dy !== dy) behind = { dy, dz: passed(y, dy, params) };
-    return behind.dz;
-  };
+  const dzOf = oncePerGradient((dy) => passed(y, dy, params));
   return derive(
     'batchNorm',
     y,
@@ -136,7 +153,6 @@ function normalized(parts: Parts): Tensor {
 const leading = (shape: Shape): number[] => shape.slice(0, -1).map((_, i) => i);
 
 interface Backward {
-  dy: Tensor;
   dx: Tensor;
   dweight: Tensor;
   dbias: Tensor;
@@ -155,10 +171,9 @@ function trainingGradient(parts: Parts, y: Tensor, dy: Tensor): Backward {
     params: residual ? { ...params, activation: ACTIVATIONS.none } : params,
   });
   const axes = leading(x.shape);
-  const through = residual ? () => dz : () => passed(y, dy, params);
   // What the kernel computes, as ops; the vector-Jacobian products of the kernel are those of this.
-  const composed = () => {
-    const slopes = through();
+  const composed = (x: Tensor, weight: Tensor, dz: Tensor) => {
+    const slopes = residual ? dz : passed(y, dz, params);
     const centred = sub(x, mean(x, { axes }));
     const inverse = div(1, sqrt(add(mean(mul(centred, centred), { axes }), eps)));
     const xhat = mul(centred, inverse);
@@ -166,10 +181,10 @@ function trainingGradient(parts: Parts, y: Tensor, dy: Tensor): Backward {
     const rest = sub(sub(slopes, mean(slopes, { axes })), mul(xhat, mean(product, { axes })));
     return { dx: mul(mul(weight, inverse), rest), dweight: sum(product, { axes }), dbias: sum(slopes, { axes }) };
   };
-  const by = (part: 'dx' | 'dweight' | 'dbias', target: Tensor) => (d: Tensor) =>
-    gradient(sum(mul(composed()[part], d)), target);
-  derive('batchNormGrad', dx, [x, weight, dz], [by('dx', x), by('dx', weight), by('dx', dz)]);
-  derive('batchNormGrad', dweight, [x, dz], [by('dweight', x), by('dweight', dz)]);
-  derive('batchNormGrad', dbias, [dz], [by('dbias', dz)]);
-  return { dy, dx, dweight, dbias, dz };
+  const inputs: [Tensor, Tensor, Tensor] = [x, weight, dz];
+  for (const [part, result] of Object.entries({ dx, dweight, dbias })) {
+    const through = throughComposition((...leaves) => composed(...leaves)[part as 'dx'], inputs);
+    derive('batchNormGrad', result, inputs, through);
+  }
+  return { dx, dweight, dbias, dz };
 }

@@ -1,10 +1,10 @@
 // Convolution, NHWC with weights [oc, kh, kw, ic/groups], and transposed convolution, its input gradient as a layer. Derivatives and the choice of a
 // kernel: conv2d_forms.ts.
 import { checkDType } from '../record.js';
-import { ShapeError, showShape } from '../shape.js';
+import { ShapeError, sameShape, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { forward, input } from './conv2d_forms.js';
-import { permute } from './layout.js';
+import { concat, permute } from './layout.js';
 import { type Pair, pair } from './pool2d.js';
 
 const MAX_TAPS = 1024; // kMaxTaps of native/cpu/conv2d.cc
@@ -12,6 +12,8 @@ const MAX_TAPS = 1024; // kMaxTaps of native/cpu/conv2d.cc
 export interface ConvOptions {
   /** [oc], added to every output position. */
   bias?: Tensor;
+  /** A map of x's shape whose channels follow x's: conv2d(concat([x, beside])), read where it lies by a 1x1 kernel. Not with groups. */
+  beside?: Tensor;
   /** Numbers for both axes, or [h, w]. */
   stride?: Pair;
   padding?: Pair;
@@ -20,7 +22,7 @@ export interface ConvOptions {
   groups?: number;
 }
 
-export interface ConvTransposeOptions extends Omit<ConvOptions, 'dilation'> {
+export interface ConvTransposeOptions extends Omit<ConvOptions, 'dilation' | 'beside'> {
   /** Rows and columns added at the bottom and right, less than the stride. */
   outputPadding?: Pair;
 }
@@ -52,8 +54,9 @@ function checkGroups(op: string, groups: number, channels: number, name: string,
  * oh = floor((ih + 2 padding - dilation (kh - 1) - 1) / stride) + 1. Throws ShapeError before any work.
  */
 export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
-  const { bias, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  const { bias, stride = 1, padding = 0, dilation = 1, groups = 1, beside } = options;
   check('conv2d', x, w, bias, w.shape[0]);
+  if (beside) return besides('conv2d', x, beside, w, options);
   const [n, ih, iw, ic] = x.shape;
   const [oc, kh, kw, icg] = w.shape;
   const [sh, sw] = pair('conv2d', 'stride', stride, 1);
@@ -75,6 +78,25 @@ export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor 
     );
   }
   return forward('conv2d', { n, ih, iw, ic, oh, ow, oc, kh, kw, sh, sw, ph, pw, dh, dw, groups }, x, w, bias);
+}
+
+const LEAST_CHANNELS = 16; // below, two maps are as good as joined
+
+function besides(op: string, x: Tensor, beside: Tensor, w: Tensor, { beside: _, ...options }: ConvOptions): Tensor {
+  const { bias, groups = 1 } = options;
+  const [n, ih, iw, ic] = x.shape;
+  const [oc, kh, kw, channels] = w.shape;
+  checkDType(op, 'beside', beside, 'f32');
+  if (!sameShape(x.shape, beside.shape) || channels !== 2 * ic || groups !== 1) {
+    throw new ShapeError(
+      `${op}: beside must have x's shape, w the channels of both and one group, got x ${showShape(x.shape)}, beside ${showShape(beside.shape)}, w ${showShape(w.shape)}, ${groups} groups`,
+    );
+  }
+  const plain = [options.stride ?? 1, options.dilation ?? 1, options.padding ?? 0].join() === '1,1,0';
+  if (!plain || kh * kw > 1 || ic < LEAST_CHANNELS || n * ih * iw === 0)
+    return conv2d(concat([x, beside], { axis: 3 }), w, options);
+  const g = { n, ih, iw, ic, oh: ih, ow: iw, oc, kh, kw, sh: 1, sw: 1, ph: 0, pw: 0, dh: 1, dw: 1, groups };
+  return forward(op, g, x, w, bias, beside);
 }
 
 /**

@@ -1,13 +1,23 @@
 // 3x3 convolution over a map upsampled twofold and, beside it, a skip connection: what a decoder of a U-Net does at every step. Neither the
 // upsampled nor the joined map is ever laid out (kernels.def, winograd_up); the derivatives are those of the composition.
+import { throughComposition } from '../fused.js';
 import { derive, record } from '../record.js';
 import { ShapeError, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { conv2d } from './conv2d.js';
-import { FEW_TILES, input, isDirect, PLAIN, sumOverPixels, tilesOf, weight, winogradWeights } from './conv2d_forms.js';
-import { mul } from './elementwise.js';
-import { concat, slice } from './layout.js';
-import { avgPool2d } from './pool2d.js';
+import {
+  FEW_TILES,
+  type Geometry,
+  inputPart,
+  isDirect,
+  PLAIN,
+  sumOverPixels,
+  tilesOf,
+  weight,
+  winogradWeightScratch,
+  winogradWeights,
+} from './conv2d_forms.js';
+import { concat } from './layout.js';
 import { resize } from './resize.js';
 
 const OP = 'conv2dUpsampled';
@@ -17,9 +27,6 @@ const LEAST_CHANNELS = 16;
 
 const doubled = (x: Tensor): Tensor => resize(x, { size: [2 * x.shape[1], 2 * x.shape[2]] });
 const joined = (x: Tensor, skip?: Tensor): Tensor => (skip ? concat([doubled(x), skip], { axis: 3 }) : doubled(x));
-
-/** The adjoint of `doubled`: sums of 2x2 pixels. */
-const halved = (dx: Tensor): Tensor => mul(avgPool2d(dx, { kernelSize: 2 }), 4);
 
 export interface UpsampledConvOptions {
   /** [n, 2h, 2w, sc] */
@@ -47,7 +54,7 @@ export function conv2dUpsampled(x: Tensor, w: Tensor, { skip, bias }: UpsampledC
   if (isDirect() || few || n * ih * iw === 0) return conv2d(joined(x, skip), w, { bias, padding: 1 });
 
   const size = { n, oh, ow };
-  const tile = tilesOf(size, 4) >= 16 ? 4 : 2;
+  const tile = fourByFour(size) ? 4 : 2;
   const kept = tilesOf(size, tile) > FEW_TILES;
   const params = { n, ih, iw, ic, sc, oh, ow, oc, tile, kept: Number(kept), ...PLAIN };
   const outputs = [{ shape: [n, oh, ow, oc] }, { shape: [kept ? winogradWeights(params) : 1] }];
@@ -58,17 +65,32 @@ export function conv2dUpsampled(x: Tensor, w: Tensor, { skip, bias }: UpsampledC
     const step = { kh, kw, sh: 1, sw: 1, ph: 1, pw: 1, dh: 1, dw: 1, groups: 1 };
     return { n, ih: oh, iw: ow, ic: c, oh, ow, oc, ...step };
   };
-  const part = (from: number, c: number): Tensor =>
-    c === channels ? w : slice(w, { start: [0, 0, 0, from], size: [oc, 3, 3, c] });
   return derive(
     OP,
     y,
     [x, skip, w, bias],
     [
-      (dy) => halved(input(OP, geometry(ic), dy, part(0, ic))),
-      skip && ((dy) => input(OP, geometry(sc), dy, part(ic, sc))),
-      (dy) => weight(OP, geometry(channels), joined(x, skip), dy),
+      (dy) => inputPart(OP, geometry(ic), dy, w, 0, true),
+      skip && ((dy) => inputPart(OP, geometry(sc), dy, w, ic)),
+      (dy) => weightUpsampled(geometry(channels), x, skip, dy),
       bias && sumOverPixels,
     ],
   );
+}
+
+const fourByFour = (size: { n: number; oh: number; ow: number }): boolean => tilesOf(size, 4) >= 16;
+
+/** dw of y = conv(joined(x, skip), w), the joined map read where its parts lie. */
+function weightUpsampled(g: Geometry, x: Tensor, skip: Tensor | undefined, y: Tensor): Tensor {
+  const composed = (x: Tensor, skip: Tensor | undefined, y: Tensor): Tensor => weight(OP, g, joined(x, skip), y);
+  if (!fourByFour(g)) return composed(x, skip, y);
+  const [n, ih, iw, ic] = x.shape;
+  const { oh, ow, oc } = g;
+  const [w, scratch] = record('winograd_up_weight', {
+    inputs: [x, skip, y],
+    outputs: [{ shape: [oc, 3, 3, g.ic] }, { shape: winogradWeightScratch(g) }],
+    params: { n, ih, iw, ic, sc: g.ic - ic, oh, ow, oc },
+  });
+  scratch.dispose();
+  return derive(OP, w, [x, skip, y], throughComposition(composed, [x, skip, y] as const));
 }

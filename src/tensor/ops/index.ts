@@ -1,10 +1,11 @@
 // Every op, once. methods.ts makes each of them a method of Tensor.
-export * from './attention_gate.js';
-export * from './batch_norm.js';
+export { type AttentionGateParams, attentionGate, type GateBranch } from './attention_gate.js';
+export { type BatchNormOptions, batchNorm, type NormEnd } from './batch_norm.js';
 export * from './box_quadratic.js';
 export * from './conv2d.js';
 export * from './conv2d_upsampled.js';
 export * from './elementwise.js';
+export * from './fast_normalized_fusion.js';
 export * from './grid_sample.js';
 export {
   cast,

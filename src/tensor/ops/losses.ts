@@ -3,8 +3,8 @@
 import { checkDType } from '../record.js';
 import { ShapeError, sameShape, showShape } from '../shape.js';
 import { Tensor } from '../tensor.js';
-import { abs, add, div, maximum, mul, relu, softplus, sqrt, sub } from './elementwise.js';
-import { reshape, slice, takeAxis } from './layout.js';
+import { abs, div, maximum, mul, softplus, sqrt, sub } from './elementwise.js';
+import { takeAxis } from './layout.js';
 import { mean } from './mean.js';
 import { sum } from './reduce.js';
 import { logSoftmax } from './softmax.js';
@@ -48,22 +48,4 @@ export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
 /** x / max(||x||_2, eps) along an axis. The limit is put on the square, so that a zero vector has a gradient. */
 export function normalize(x: Tensor, { axis = -1, eps = 1e-12 }: { axis?: number; eps?: number } = {}): Tensor {
   return div(x, sqrt(maximum(sum(mul(x, x), { axes: [axis], keepDims: true }), eps * eps)));
-}
-
-/**
- * (w1 a + w2 b) / (w1 + w2 + eps) with w = ReLU(weight), weight [2] (paper Eq. 8; EfficientDet's fast normalised fusion).
- */
-export function fastNormalizedFusion(
-  a: Tensor,
-  b: Tensor,
-  weight: Tensor,
-  { eps = 1e-4 }: { eps?: number } = {},
-): Tensor {
-  checkPair('fastNormalizedFusion', a, b);
-  if (weight.shape.length !== 1 || weight.shape[0] !== 2)
-    throw new ShapeError(`fastNormalizedFusion: weight must be [2], got ${showShape(weight.shape)}`);
-  const w = relu(weight);
-  const share = div(w, add(sum(w), eps)); // [2]
-  const part = (i: number) => reshape(slice(share, { start: [i], size: [1] }), []);
-  return add(mul(a, part(0)), mul(b, part(1)));
 }
