@@ -28,6 +28,7 @@ __global__ void __launch_bounds__(kBlock) project(attention_gate_args p) {
   for (int64_t i = thread_number() / 32; i < p.n * p.h * p.w; i += grid_threads() / 32) {
     const int64_t small = small_of(p, i);
     float sum = 0;
+#pragma unroll 1  // else registers spill
     for (int64_t j = lane; j < p.f; j += 32) {
       const Channel<attention_gate_args> c(p, j);
       const float z = c.z(p.px[i * p.f + j] - c.mean_x, p.pg[small * p.f + j] - c.mean_g);

@@ -40,7 +40,7 @@ void sums(const conv2d_args& p, Queue& queue) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, depth = p.kh * p.kw * icg;
   if (icg == 1 && ocg == 1) return depthwise(p, queue);
   if (p.beside)
-    return product(queue, SideBySide{p.x, p.beside, p.ic}, Matrix<true>{p.w, 2 * p.ic, 0}, Lines{p.y, p.oc, 0}, {1, int(p.n * p.oh * p.ow), int(p.oc), int(2 * p.ic)},
+    return product(queue, SideBySide{p.x, p.beside, int(p.ic)}, Matrix<true>{p.w, 2 * p.ic, 0}, Lines{p.y, p.oc, 0}, {1, int(p.n * p.oh * p.ow), int(p.oc), int(2 * p.ic)},
                    p.bias, p.ic % 4 == 0 && aligned16(p.x, p.beside, p.w));
   if (p.groups == 1 && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, p.kh, p.kw, p.sh, p.sw, p.ph, p.pw, p.dh, p.dw}, queue))
     return;

@@ -81,9 +81,9 @@ struct Joined {
 struct SideBySide {
   static constexpr bool kAlongK = true;
   const float *x, *beside;
-  int64_t channels;
+  int channels;
 
-  __device__ const float* at(int row, int k) const { return k < channels ? x + row * channels + k : beside + row * channels + k - channels; }
+  __device__ const float* at(int row, int k) const { return (k < channels ? x : beside - channels) + (int64_t(row) * channels + k); }
   __device__ const float* origin() const { return x; }
   __device__ void select(int) {}
 };

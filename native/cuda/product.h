@@ -103,7 +103,8 @@ void product_in(Queue& queue, const A& a, const B& b, const C& c, const ProductS
   if (size.n <= 32) return product_tiled<Sums, 128, 32, 8, 4>(queue, a, b, c, size, bias);
   const int64_t large = ceil_divide(size.m, 128) * ceil_divide(size.n, 128) * size.batch;
   if (size.n <= 64 || (large < 132 && size.k < 2048)) return product_tiled<Sums, 64, 64, 2, 4>(queue, a, b, c, size, bias);
-  product_tiled<Sums, 128, 128, 2, 4>(queue, a, b, c, size, bias);
+  if constexpr (std::is_same_v<A, SideBySide>) product_tiled<Sums, 64, 64, 2, 4>(queue, a, b, c, size, bias);  // in larger tiles its addresses spill registers
+  else product_tiled<Sums, 128, 128, 2, 4>(queue, a, b, c, size, bias);
 }
 
 /// vectors: whether four neighbours may be read at once everywhere (sizes along memory and addresses multiples of four floats).
