@@ -1,5 +1,7 @@
-// The thread pool: one generation counter announces work, chunks are taken from one atomic counter.
+// The thread pool: one generation counter announces work. Every thread has a range of the chunks, the same in every run, and takes from the others'
+// when its own is done: what one kernel wrote then lies in the cache of the thread that reads it in the next.
 #include "pool.h"
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
@@ -21,13 +23,17 @@ namespace {
 // About 20 us: longer than the gap between two kernels of a program, shorter than what a busy neighbour would notice.
 constexpr int kSpins = 2000;
 thread_local bool inside = false;  // in a chunk: nested runs execute inline
+
+struct alignas(64) Range {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
 }  // namespace
 
 struct Pool::Shared {
   void (*call)(const void*, int64_t) = nullptr;
   const void* f = nullptr;
-  int64_t chunks = 0;
-  std::atomic<int64_t> next{0};
+  std::vector<Range> ranges;  // of the caller, then of the workers
   std::atomic<uint32_t> generation{0};
   std::atomic<int> working{0};  // workers that have not finished the present generation
   std::atomic<bool> failed{false};
@@ -37,20 +43,22 @@ struct Pool::Shared {
   bool quit = false;
   std::vector<std::thread> workers;
 
-  void take() {
+  void take(size_t thread) {
     inside = true;
-    for (int64_t chunk; (chunk = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
-      try {
-        call(f, chunk);
-      } catch (...) {
-        if (!failed.exchange(true)) failure = std::current_exception();
-        next.store(chunks, std::memory_order_relaxed);
+    for (size_t i = 0; i < ranges.size(); i++) {
+      Range& range = ranges[(thread + i) % ranges.size()];
+      for (int64_t chunk; !failed.load(std::memory_order_relaxed) && (chunk = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end;) {
+        try {
+          call(f, chunk);
+        } catch (...) {
+          if (!failed.exchange(true)) failure = std::current_exception();
+        }
       }
     }
     inside = false;
   }
 
-  void loop() {
+  void loop(size_t thread) {
     uint32_t seen = 0;
     for (;;) {
       for (int spin = 0; spin < kSpins && generation.load(std::memory_order_acquire) == seen; spin++) RELAX();
@@ -60,7 +68,7 @@ struct Pool::Shared {
       }
       if (quit) return;
       seen = generation.load(std::memory_order_acquire);
-      take();
+      take(thread);
       if (working.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         std::lock_guard lock(mutex);
         done.notify_one();
@@ -70,7 +78,8 @@ struct Pool::Shared {
 };
 
 Pool::Pool(int threads) : shared_(std::make_unique<Shared>()) {
-  for (int i = 1; i < threads; i++) shared_->workers.emplace_back([s = shared_.get()] { s->loop(); });
+  shared_->ranges = std::vector<Range>(std::max(threads, 1));
+  for (int i = 1; i < threads; i++) shared_->workers.emplace_back([s = shared_.get(), i] { s->loop(i); });
 }
 
 Pool::~Pool() {
@@ -91,17 +100,21 @@ void Pool::run(int64_t chunks, void (*call)(const void*, int64_t), const void* f
     for (int64_t chunk = 0; chunk < chunks; chunk++) call(f, chunk);
     return;
   }
-  s.call = call, s.f = f, s.chunks = chunks;
+  s.call = call, s.f = f;
   s.failure = nullptr;
   s.failed.store(false, std::memory_order_relaxed);
-  s.next.store(0, std::memory_order_relaxed);
+  const int64_t threads = int64_t(s.ranges.size());
+  for (int64_t t = 0; t < threads; t++) {
+    s.ranges[t].next.store(t * chunks / threads, std::memory_order_relaxed);
+    s.ranges[t].end = (t + 1) * chunks / threads;
+  }
   s.working.store(static_cast<int>(s.workers.size()), std::memory_order_relaxed);
   {
     std::lock_guard lock(s.mutex);
     s.generation.fetch_add(1, std::memory_order_release);
   }
   s.wake.notify_all();
-  s.take();
+  s.take(0);
   for (int spin = 0; spin < kSpins && s.working.load(std::memory_order_acquire) > 0; spin++) RELAX();
   if (s.working.load(std::memory_order_acquire) > 0) {
     std::unique_lock lock(s.mutex);
