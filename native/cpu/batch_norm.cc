@@ -1,6 +1,7 @@
-// Batch normalisation of rows [rows, c]. Statistics: chunks of kRows rows, each with sums around its own mean (neither a large
+// Batch normalisation of rows [rows, c]. Statistics: chunks of rows, each with sums around its own mean (neither a large
 // mean nor an outlier then costs digits), merged in order by Chan's formula in f64. Strips of columns are cut into parts by
-// rows; where both end depends on the shape alone.
+// rows; where both end depends on the shape alone. Strips are wide, for memory gives neighbours quickest, and a chunk is fetched while the one before
+// is summed from the cache.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
@@ -8,7 +9,7 @@
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
-static constexpr int64_t kRows = 128, kColumns = 64, kParts = 16, kStrips = 4;
+static constexpr int64_t kChunk = 1 << 14, kLeastRows = 16, kColumns = 512, kParts = 16, kStrips = 4;
 
 // Calls f(first column, columns) for every strip: many of them side by side, few one after the other, whose rows f cuts.
 template <class F> static void over_strips(int64_t c, Pool& pool, const F& f) {
@@ -19,10 +20,12 @@ template <class F> static void over_strips(int64_t c, Pool& pool, const F& f) {
     for (int64_t i = 0; i < strips; i++) strip(i);
 }
 
-// At most kParts parts of whole chunks.
+// At most kParts parts of whole chunks, which have about kChunk numbers.
 struct Parts {
-  int64_t rows, size, count;
-  explicit Parts(int64_t rows) : rows(rows), size(((rows + kParts - 1) / kParts + kRows - 1) / kRows * kRows), count((rows + size - 1) / size) {}
+  int64_t rows, chunk, size, count;
+  Parts(int64_t rows, int64_t c)
+      : rows(rows), chunk(std::max(kLeastRows, kChunk / std::min(c, kColumns))), size(((rows + kParts - 1) / kParts + chunk - 1) / chunk * chunk),
+        count((rows + size - 1) / size) {}
   int64_t begin(int64_t part) const { return part * size; }
   int64_t end(int64_t part) const { return std::min(rows, (part + 1) * size); }
 };
@@ -65,7 +68,7 @@ template <class F> static inline void over_vectors(int64_t columns, const F& f) 
   if (j < columns) f(j, Width<1>(), std::false_type(), columns - j);
 }
 
-// The moments of up to kRows rows: their mean in f32 first, then sums around it, which also correct it.
+// The moments of a chunk of n rows: their mean in f32 first, then sums around it, which also correct it. Fetches what lies n rows on.
 static void add_chunk(Moments& all, const float* x0, int64_t n, int64_t stride, int64_t columns) {
   double mean[kColumns], m2[kColumns];
   over_vectors(columns, [&](int64_t j, auto width, auto whole, int64_t lanes) {
@@ -85,6 +88,7 @@ static void add_chunk(Moments& all, const float* x0, int64_t n, int64_t stride, 
     }
     const auto around = [&](int64_t row, int r) {
       for (int v = 0; v < V; v++) {
+        __builtin_prefetch(x + (row + n) * stride + v * kLanes, 0, 2);
         const Vec d = get<W>(x + row * stride + v * kLanes, lanes) - centre[v];
         rest[r][v] += d, square[r][v] += d * d;
       }
@@ -105,21 +109,23 @@ static void add_chunk(Moments& all, const float* x0, int64_t n, int64_t stride, 
   all.merge(n, mean, m2, columns);
 }
 
+static constexpr int64_t kMostFolded = 64;
+
 // Narrow rows are read several at a time, as one row whose columns repeat: [rows, c] as [rows / fold, c fold].
 static int64_t fold_of(int64_t rows, int64_t c) {
   int64_t fold = 1;
   while (c * fold % kLanes != 0) fold *= 2;  // kLanes is a power of two
-  return rows % fold == 0 && c * fold <= kColumns ? fold : 1;
+  return rows % fold == 0 && c * fold <= kMostFolded ? fold : 1;
 }
 
 void batch_norm_stats(const batch_norm_stats_args& p, Pool& pool) {
   const int64_t fold = fold_of(p.rows, p.c), c = p.c * fold, rows = p.rows / fold;
-  const Parts parts(rows);
+  const Parts parts(rows, c);
   over_strips(c, pool, [&](int64_t j0, int64_t columns) {
     Moments part[kParts], all;
     pool.run(parts.count, [&](int64_t k) {
-      for (int64_t i = parts.begin(k); i < parts.end(k); i += kRows)
-        add_chunk(part[k], p.x + i * c + j0, std::min(kRows, parts.end(k) - i), c, columns);
+      for (int64_t i = parts.begin(k); i < parts.end(k); i += parts.chunk)
+        add_chunk(part[k], p.x + i * c + j0, std::min(parts.chunk, parts.end(k) - i), c, columns);
     });
     for (int64_t k = 0; k < parts.count; k++) all.merge(part[k].count, part[k].mean, part[k].m2, columns);
     const int64_t real = columns / fold;  // columns that stand for one
@@ -158,7 +164,7 @@ struct Affine {
 
 template <int A> static void apply(const batch_norm_apply_args& p, Pool& pool) {
   const int64_t fold = fold_of(p.rows, p.c), c = p.c * fold;
-  pool.split(p.rows / fold, (1 << 14) / c + 1, [&](int64_t begin, int64_t end) {
+  pool.split(p.rows / fold, 4 * kChunk / c + 1, [&](int64_t begin, int64_t end) {
     const Vec slope = splat(p.slope);
     for (int64_t j0 = 0; j0 < c; j0 += kColumns) {
       const int64_t columns = std::min(kColumns, c - j0);
@@ -187,14 +193,14 @@ void batch_norm_apply(const batch_norm_apply_args& p, Pool& pool) {
 // activation, whose operand is computed again rather than read.
 template <int A> static void grad(const batch_norm_grad_args& p, Pool& pool) {
   const int64_t fold = fold_of(p.rows, p.c), c = p.c * fold, rows = p.rows / fold;
-  const Parts parts(rows);
+  const Parts parts(rows, c);
   const Vec slope = splat(p.slope);
   over_strips(c, pool, [&](int64_t j0, int64_t columns) {
     const Affine z(p.mean, p.variance, p.weight, p.bias, p.eps, p.c, j0, columns);
     double sums[kParts][kColumns] = {}, products[kParts][kColumns] = {};
     pool.run(parts.count, [&](int64_t k) {
-      for (int64_t begin = parts.begin(k); begin < parts.end(k); begin += kRows) {
-        const int64_t n = std::min(parts.end(k), begin + kRows) - begin;
+      for (int64_t begin = parts.begin(k); begin < parts.end(k); begin += parts.chunk) {
+        const int64_t n = std::min(parts.end(k), begin + parts.chunk) - begin;
         over_vectors(columns, [&](int64_t j, auto width, auto whole, int64_t lanes) {
           constexpr int V = decltype(width)::value, R = V == 4 ? 1 : V == 2 ? 2 : 4;
           constexpr bool W = decltype(whole)::value;
@@ -202,6 +208,7 @@ template <int A> static void grad(const batch_norm_grad_args& p, Pool& pool) {
           const auto row = [&](int64_t i, int r) {
             for (int v = 0; v < V; v++) {
               const int64_t at = (begin + i) * c + j0 + j + v * kLanes;
+              __builtin_prefetch(p.x + at + n * c, 0, 2), __builtin_prefetch(p.dy + at + n * c, 0, 2);
               const Vec x = get<W>(p.x + at, lanes), dz = passed<A>(z(j + v * kLanes, x), get<W>(p.dy + at, lanes), slope);
               s[r][v] += dz, q[r][v] += dz * (x - load(z.mean + j + v * kLanes));
             }
