@@ -57,14 +57,23 @@ template <class Form> struct Problem {
   float* weights(int64_t panel, int64_t pass) const { return p.scratch + Form::kPlanes * (panel * (p.ic * kWidth + 16 * passes) + pass * (depth * kWidth + 16)); }
 };
 
-// Channels [c, c + count) of kLanes columns from o of the kernel position t, `columns` of them real, to k [channel].
+// Channels [c, c + count) of kLanes columns from o of the kernel position t, `columns` of them real, to k [channel]. Fetches those of the next
+// kLanes channels: they lie in as many rows far apart as no prefetcher follows.
 void read_weights(const Source& p, int64_t t, int64_t o, int64_t columns, int64_t c, int64_t count, Vec* k) {
   if (p.turned) {
-    for (int64_t i = 0; i < count; i++) k[i] = load(p.w + ((c + i) * 9 + 8 - t) * p.taps + o, columns);
+    for (int64_t i = 0; i < count; i++) {
+      const float* row = p.w + ((c + i) * 9 + 8 - t) * p.taps + o;
+      __builtin_prefetch(row + kLanes * 9 * p.taps);
+      k[i] = load(row, columns);
+    }
     return;
   }
   Vec v[kLanes] = {};
-  for (int64_t j = 0; j < std::min<int64_t>(kLanes, columns); j++) v[j] = load(p.w + ((o + j) * 9 + t) * p.taps + c, count);
+  for (int64_t j = 0; j < std::min<int64_t>(kLanes, columns); j++) {
+    const float* row = p.w + ((o + j) * 9 + t) * p.taps + c;
+    __builtin_prefetch(row + kLanes);
+    v[j] = load(row, count);
+  }
   transpose(v);
   for (int i = 0; i < kLanes; i++) k[i] = v[i];
 }
