@@ -5,16 +5,25 @@
 namespace rescunet::cpu::RESCUNET_ISA {
 
 static constexpr int64_t kFewRows = 4;
-static constexpr int64_t kTiles = 8;  // tiles of rows that share a panel while it is in L1
+static constexpr int64_t kTiles = 8;  // tiles of rows that share a panel while it is near
 
+// A block's rows of a, a line further apart than their length: rows a multiple of 2 KiB apart share a few sets of the L1 cache, so where several
+// panels take them they are copied.
+struct Rows {
+  static constexpr int64_t kStride = kDepth + 16;
+  alignas(64) float data[kTiles * kRows * kStride];
+  float* row(int64_t i) { return data + i * kStride; }
+  static bool pays(int64_t stride, int64_t panels) { return stride % 512 == 0 && panels >= 4; }
+};
 // [panels][k][kWidth], zero-filled at the right.
 static void pack(const float* b, bool transposed, int64_t k, int64_t n, float* to, Pool& pool) {
-  pool.run(panels_of(n), [&](int64_t p) {
-    float* panel = to + p * k * kWidth;
-    int64_t columns = std::min<int64_t>(kWidth, n - p * kWidth);
-    if (transposed) return pack_panel(b + p * kWidth * k, k, columns, k, panel);
-    for (int64_t i = 0; i < k; i++)
-      for (int64_t j = 0; j < kWidth; j++) panel[i * kWidth + j] = j < columns ? b[i * n + p * kWidth + j] : 0.f;
+  const int64_t panels = panels_of(n);
+  const auto columns = [&](int64_t p) { return std::min<int64_t>(kWidth, n - p * kWidth); };
+  if (transposed) return pool.run(panels, [&](int64_t p) { pack_panel(b + p * kWidth * k, k, columns(p), k, to + p * k * kWidth); });
+  pool.split(k, 32, [&](int64_t begin, int64_t end) {  // a few rows for all panels: one panel down the rows would meet another page at every step
+    for (int64_t p = 0; p < panels; p++)
+      for (int64_t i = begin; i < end; i++)
+        for (int j = 0; j < kWidth; j += kLanes) store(to + (p * k + i) * kWidth + j, load(b + i * n + p * kWidth + j, columns(p) - j));
   });
 }
 
@@ -30,10 +39,13 @@ static void product(const float* a, const float* panels, const float* bias, floa
   const int64_t groups = std::min(panel_count, std::max<int64_t>(1, (15 + blocks) / blocks));  // enough chunks for many threads
   pool.run(blocks * groups, [&](int64_t chunk) {
     const int64_t m0 = chunk / groups * block, p0 = chunk % groups * panel_count / groups, p1 = (chunk % groups + 1) * panel_count / groups;
+    static thread_local Rows copied;
+    const bool copies = Rows::pays(k, p1 - p0);
     Spare spare;
     const int64_t tiles = (std::min(block, m - m0) + kRows - 1) / kRows;
     for (int64_t k0 = 0; k0 < std::max<int64_t>(k, 1); k0 += kDepth) {
       const int64_t depth = std::min(kDepth, k - k0);
+      for (int64_t i = 0; copies && i < std::min(block, m - m0); i++) std::memcpy(copied.row(i), a + (m0 + i) * k + k0, depth * sizeof(float));
       for (int64_t p = p0; p < p1; p++) {
         alignas(64) float shifted[kWidth] = {};
         const int64_t columns = std::min<int64_t>(kWidth, n - p * kWidth);
@@ -43,7 +55,7 @@ static void product(const float* a, const float* panels, const float* bias, floa
           float* out[kRows];
           for (int i = 0; i < kRows; i++) {
             int64_t row = m0 + t * kRows + i;
-            rows[i] = row < m ? a + row * k + k0 : Spare::zeros();
+            rows[i] = row >= m ? Spare::zeros() : copies ? copied.row(t * kRows + i) : a + row * k + k0;
             out[i] = row < m ? c + row * n + p * kWidth : spare.written;
           }
           tile_rows(rows, 1, depth, panels + (p * k + k0) * kWidth, {out, columns, k0 == 0, bias ? shifted : nullptr});
