@@ -22,7 +22,7 @@ static void add_product(float* __restrict y, const float* x, const float* w, int
 
 void depthwise(const conv2d_args& p, Pool& pool) {
   if (!p.packed) turn(p);
-  const Ending ending{p.y, p.residual, p.activation, p.slope};
+  const Ending ending{p.y, p.residual, p.activation, p.slope, p.slopes};
   pool.run(p.n * p.oh, [&](int64_t row) {
     const int64_t oy = row % p.oh;
     const float* image = p.x + row / p.oh * p.ih * p.iw * p.ic;

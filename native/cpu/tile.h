@@ -23,6 +23,7 @@ struct Target {
   const float* const* residual = nullptr;
   int64_t activation = kNone;
   float slope = 0;
+  const float* slopes = nullptr;  // of this panel, or null
 };
 
 using Sums = Vec[kRows][kVectors];
@@ -46,7 +47,7 @@ template <int kV> static __attribute__((noinline)) void finish_ragged(const floa
       Vec s = load(sums + j);
       if (before) s += load(before + j, t.columns - j);
       if (residual) s += load(residual + j, t.columns - j);
-      store(y + j, activated(s, t.activation, splat(t.slope)), t.columns - j);
+      store(y + j, activated(s, t.activation, t.slopes ? load(t.slopes + j, t.columns - j) : splat(t.slope)), t.columns - j);
     }
   }
 }
@@ -71,7 +72,7 @@ template <int kR = kRows, int kV = kVectors> static inline __attribute__((always
   else if (t.bias) each([&](Vec& s, int, int j) { s += load(t.bias + j); });
   if (t.residual) each([&](Vec& s, int i, int j) { s += load(t.residual[i] + j); });
   if (t.activation == kRelu) each([&](Vec& s, int, int) { s = activated<kRelu>(s, Vec{}); });
-  else if (t.activation == kLeaky) each([&](Vec& s, int, int) { s = activated<kLeaky>(s, splat(t.slope)); });
+  else if (t.activation == kLeaky) each([&](Vec& s, int, int j) { s = activated<kLeaky>(s, t.slopes ? load(t.slopes + j) : splat(t.slope)); });
   each([&](Vec& s, int i, int j) { store(t.rows[i] + j, s); });
 }
 
