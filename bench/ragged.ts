@@ -14,8 +14,8 @@ const KINDS = [
 const PASSES = ['forward', 'input gradient', 'weight gradient'] as const;
 const CHANNELS = [64, 60, 61, 63, 65, 68];
 const SIDES = [32, 31, 33];
-/** Operations of a turn; of depthwise convolutions, which memory bounds, a tenth. */
-const TURN = 1e9;
+/** Operations of a turn; of depthwise convolutions, which are slower, a fifth. */
+const TURN = 2e8;
 /** Beyond so many times the time per operation it is a cliff. */
 const CLIFF = 1.25;
 
@@ -30,56 +30,74 @@ export interface RaggedRow {
   ratio: number;
 }
 
-/** The quickest of `repeats` turns of every pass, GFLOP/s. */
-function measure(kind: (typeof KINDS)[number], channels: number, side: number, repeats: number): number[] {
-  const { k, stride, padding } = kind;
-  const groups = kind.groups === 'channels' ? channels : kind.groups;
-  const x = randn([1, side, side, channels], { seed: 1 });
-  const w = randn([channels, k, k, channels / groups], { seed: 2 });
-  const run = () => conv2d(x, w, { stride, padding, groups });
-  const y = run();
-  const dy = randn(y.shape, { seed: 3 });
-  const [toInput, toWeight] = y.origin?.gradients ?? [];
-  const passes: (() => Tensor | undefined)[] = [run, () => toInput?.(dy), () => toWeight?.(dy)];
-  const flops = (2 * k * k * channels * y.size) / groups;
-  const calls = Math.max(1, Math.round((kind.groups === 'channels' ? TURN / 10 : TURN) / flops));
-  const rates = passes.map((work) => {
-    let least = Number.POSITIVE_INFINITY;
-    for (let i = 0; i <= repeats; i++) {
-      const start = performance.now();
-      for (let call = 1; call <= calls; call++) {
-        tidy(() => {
-          const made = work();
-          if (made && call === calls) wait(made);
-        });
-      }
-      if (i > 0) least = Math.min(least, performance.now() - start);
-    }
-    return (flops * calls) / least / 1e6;
-  });
-  for (const t of [x, w, y, dy]) t.dispose();
-  return rates;
+interface Subject {
+  kind: string;
+  pass: string;
+  channels: number;
+  side: number;
+  flops: number;
+  calls: number;
+  work: () => Tensor | undefined;
+  /** Milliseconds of the quickest turn. */
+  least: number;
 }
 
-/** Prints all of it, and what is a cliff. */
+/** The passes of one convolution; its tensors live as long as they. */
+function subjects({ name, k, stride, padding, groups: count }: (typeof KINDS)[number]): Subject[] {
+  return CHANNELS.flatMap((channels) =>
+    SIDES.flatMap((side): Subject[] => {
+      const groups = count === 'channels' ? channels : count;
+      const batch = count === 'channels' ? 8 : 1; // so that a call takes longer than it takes to make it
+      if (channels % groups !== 0) return [];
+      const x = randn([batch, side, side, channels], { seed: 1 });
+      const w = randn([channels, k, k, channels / groups], { seed: 2 });
+      const run = () => conv2d(x, w, { stride, padding, groups });
+      const y = run();
+      const dy = randn(y.shape, { seed: 3 });
+      const [toInput, toWeight] = y.origin?.gradients ?? [];
+      const flops = (2 * k * k * channels * y.size) / groups;
+      const calls = Math.max(1, Math.round((count === 'channels' ? TURN / 5 : TURN) / flops));
+      const works = [run, () => toInput?.(dy), () => toWeight?.(dy)];
+      return works.map((work, i) => {
+        return { kind: name, pass: PASSES[i], channels, side, flops, calls, work, least: Number.POSITIVE_INFINITY };
+      });
+    }),
+  );
+}
+
+function turn(subject: Subject): void {
+  const { work, calls } = subject;
+  const start = performance.now();
+  for (let call = 1; call <= calls; call++) {
+    tidy(() => {
+      const made = work();
+      if (made && call === calls) wait(made);
+    });
+  }
+  subject.least = Math.min(subject.least, performance.now() - start);
+}
+
+/** Prints all of it, and what is a cliff. The sizes take turns, so that a busy neighbour slows all of them down. */
 export function measureRagged(repeats: number): RaggedRow[] {
   const rows: RaggedRow[] = [];
   for (const kind of KINDS) {
-    let best: number[] = [];
-    for (const channels of CHANNELS) {
-      if (typeof kind.groups === 'number' && channels % kind.groups !== 0) continue;
-      for (const side of SIDES) {
-        const rates = measure(kind, channels, side, repeats);
-        if (best.length === 0) best = rates;
-        const place = { kind: kind.name, channels, side };
-        const found = rates.map((gflops, i) => ({ ...place, pass: PASSES[i], gflops, ratio: best[i] / gflops }));
-        rows.push(...found);
-        const columns = found.map(({ gflops, ratio }) =>
+    const all = subjects(kind);
+    for (let i = 0; i < repeats; i++) for (const subject of all) turn(subject);
+    const rates = all.map(({ flops, calls, least }) => (flops * calls) / least / 1e6);
+    const found = all.map(({ kind, pass, channels, side }, i) => {
+      const [gflops, ratio] = [rates[i], rates[i % PASSES.length] / rates[i]];
+      return { kind, pass, channels, side, gflops, ratio };
+    });
+    for (let i = 0; i < found.length; i += PASSES.length) {
+      const columns = found
+        .slice(i, i + PASSES.length)
+        .map(({ gflops, ratio }) =>
           `${gflops.toFixed(1)} (${ratio.toFixed(2)}${ratio > CLIFF ? ' !' : ''})`.padStart(16),
         );
-        console.log(`${kind.name.padEnd(14)} ${String(channels).padStart(3)} @${side} ${columns.join(' ')}`);
-      }
+      const { kind, channels, side } = found[i];
+      console.log(`${kind.padEnd(14)} ${String(channels).padStart(3)} @${side} ${columns.join(' ')}`);
     }
+    rows.push(...found);
   }
   const cliffs = rows.filter(({ ratio }) => ratio > CLIFF);
   console.log(`${cliffs.length} of ${rows.length} take more than ${CLIFF} times as long per operation`);

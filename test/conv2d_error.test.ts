@@ -248,7 +248,6 @@ describe('the error of', () => {
       error(slopes.x, { get: input, size: x.size }, random),
       error(slopes.weights, { get: weight, size: weights.size }, random),
     ];
-    if (process.env.SHOW_ERRORS) console.log(form.name, errors.map((e) => e.toExponential(1)).join(' '));
     for (const [i, part] of ['output', 'gradient of x', 'gradient of w'].entries())
       expect(errors[i], part).toBeLessThanOrEqual(bounds[i]);
   });
