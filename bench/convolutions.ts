@@ -1,10 +1,11 @@
 // `npm run bench:convolutions [-- --python PATH] [--only 3x3] [--repeats K] [--json FILE]`: the generator's dominant convolutions at
 // width 64, batch 1: forward, input gradient and weight gradient, in GFLOP/s and as a share of the machine's peak, beside PyTorch
-// (eager and channels_last, in turns of many calls) where a Python that has it is given or found.
+// (eager and channels_last, in turns of many calls) where a Python that has it is given or found. With `--ragged` instead what odd sizes cost (ragged.ts).
 import { parseArgs } from 'node:util';
 import { conv2d, randn, type Tensor, tidy } from '../src/tensor/index.js';
 import { measurePeak, wait } from './peak.js';
 import { local, Peer, rest, torchOf } from './peer.js';
+import { measureRagged } from './ragged.js';
 import { machine, median, whole, writeResult } from './report.js';
 
 /** Kernel side, channels in and out, side of the map. */
@@ -33,6 +34,7 @@ const { values: given } = parseArgs({
     only: { type: 'string', default: '' },
     python: { type: 'string', default: 'python3' },
     'no-peer': { type: 'boolean', default: false },
+    ragged: { type: 'boolean', default: false },
     repeats: { type: 'string', default: '15' },
     json: { type: 'string' },
   },
@@ -44,6 +46,11 @@ const shapes = SHAPES.map(([k, ic, oc, side]) => ({ k, ic, oc, side, name: `${k}
 if (shapes.length === 0) throw new RangeError(`--only: no convolution's name has '${given.only}' in it`);
 
 const about = machine();
+if (given.ragged) {
+  const rows = measureRagged(repeats);
+  if (given.json) writeResult(given.json, { bench: 'ragged', machine: about, repeats, rows });
+  process.exit();
+}
 const peak = measurePeak();
 const torch = given['no-peer'] ? undefined : torchOf(given.python);
 const peer = torch

@@ -1,10 +1,11 @@
-// Area resampling against its definition: the mean of the pixels that a new pixel touches.
+// Area resampling by summed areas against its definition: the mean of the pixels that a new pixel touches.
 import { describe, expect, it } from 'vitest';
-import { AreaImage } from '../src/models/area.js';
+import { tensor, tidy } from '../src/tensor/index.js';
+import { areaMeans, areaSums } from '../src/tensor/ops/area.js';
 
 const [H, W] = [23, 31];
-const bytes = Uint8Array.from({ length: 3 * H * W }, (_, i) => (i * 7919) % 256);
-const floats = Float32Array.from(bytes, (v) => v / 3);
+const bytes = Float32Array.from({ length: 3 * H * W }, (_, i) => (i * 7919) % 256);
+const fractions = bytes.map((v) => v / 3);
 const window = { left: 4, top: 3, width: 24, height: 17 };
 
 function mean(data: ArrayLike<number>, y: number, x: number, c: number, [h, w]: readonly [number, number]): number {
@@ -18,8 +19,12 @@ function mean(data: ArrayLike<number>, y: number, x: number, c: number, [h, w]: 
   return sum / count;
 }
 
-describe('AreaImage', () => {
-  for (const [name, data] of Object.entries({ bytes, floats })) {
+describe('areaMeans', () => {
+  // Whole numbers are summed up exactly, others in sixteenths.
+  for (const [name, data, within] of [
+    ['bytes', bytes, 2e-5],
+    ['fractions', fractions, 1 / 32],
+  ] as const) {
     for (const size of [
       [5, 7],
       [17, 24],
@@ -28,15 +33,27 @@ describe('AreaImage', () => {
       it(`a window of 17x24 ${name} at ${size.join('x')}`, () => {
         const [h, w] = size;
         const whole = { left: 0, top: 0, width: W, height: H };
-        const image = new AreaImage().fill(new Uint8Array(300), 10, 10); // what was there before leaves nothing behind
-        const out = image.fill(data, H, W).resample([whole, window], h, w);
+        const out = tidy(() =>
+          areaMeans(areaSums(tensor(data, { shape: [H, W, 3] })), [whole, window], { size }).dataSync(),
+        );
         expect(out.length).toBe(2 * 3 * h * w);
-        const wanted = Array.from({ length: 3 * h * w }, (_, i) => {
+        for (let i = 0; i < 3 * h * w; i++) {
           const pixel = Math.floor(i / 3);
-          return (mean(data, Math.floor(pixel / w), pixel % w, i % 3, size) - 127.5) / 128;
-        });
-        for (const [i, v] of wanted.entries()) expect(out[3 * h * w + i]).toBeCloseTo(v, 6);
+          const wanted = mean(data, Math.floor(pixel / w), pixel % w, i % 3, size);
+          expect(Math.abs(out[3 * h * w + i] - wanted)).toBeLessThanOrEqual(within);
+        }
       });
     }
   }
+
+  it('sums beyond 2^32 cancel', () => {
+    const side = 1200; // 255 in sixteenths over all its pixels is 5.9e9
+    const white = new Uint8Array(side * side).fill(255);
+    const corner = { left: side - 40, top: side - 40, width: 40, height: 40 };
+    const out = tidy(() => {
+      const image = tensor(white, { shape: [side, side, 1], dtype: 'u8' }).cast('f32');
+      return areaMeans(areaSums(image), [corner], { size: [2, 2] }).dataSync();
+    });
+    expect(Array.from(out)).toEqual([255, 255, 255, 255]);
+  });
 });

@@ -55,6 +55,7 @@ class Mixed extends nn.Module {
   readonly twice = new nn.Conv2d(3, 8, 1);
   readonly bn = new nn.BatchNorm2d(8);
   readonly last = new nn.Conv2d(11, 5, 3, { stride: 2 });
+  readonly prelu = new nn.PReLU(5);
 
   forward(x: Tensor): Tensor {
     const y = this.stem.forward(x, { activation: 'leakyRelu', negativeSlope: 0.1 });
@@ -62,7 +63,7 @@ class Mixed extends nn.Module {
     const residual = this.grouped.forward(z, { residual: y, activation: 'relu' });
     const narrow = leakyRelu(this.narrow.forward(residual), 0.3);
     const both = this.twice.forward(narrow);
-    return this.last.forward(concat([add(this.bn.forward(both), both), narrow], { axis: -1 }));
+    return this.prelu.forward(this.last.forward(concat([add(this.bn.forward(both), both), narrow], { axis: -1 })));
   }
 }
 
@@ -129,7 +130,7 @@ describe('optimizeForInference', () => {
     expect(furthest(await values(optimized(other)), await values(tidy(() => mixed.forward(other))))).toBeLessThan(1e-5);
     const [plan] = optimized.describe().split('\n\n');
     expect(plan.match(/^batch_norm_apply/gm)).toHaveLength(1);
-    expect(plan).not.toMatch(/^(relu|leaky_relu) /m);
+    expect(plan).not.toMatch(/^(relu|leaky_relu|prelu) /m);
     optimized.dispose();
     mixed.dispose();
   });
@@ -172,4 +173,21 @@ test('a frozen step leaves alone what it writes itself', async () => {
   const frozen = capture(step, { frozen: true });
   for (const y of wanted) expect(furthest(await values(frozen(x)), y)).toBeLessThan(1e-6);
   frozen.dispose();
+});
+
+test('plans: so many are kept, and the one unused for longest goes', async () => {
+  const arena = () => memory().bytes;
+  const double = capture((x: Tensor) => x.mul(2), { plans: 2 });
+  const inputs = [3, 4, 5].map((size) => randn([size, 1000]));
+  await taken(() => double(inputs[0]));
+  await taken(() => double(inputs[1]));
+  await taken(() => double(inputs[0])); // used again
+  await inputs[0].data();
+  const before = arena();
+  expect(await taken(() => double(inputs[2]))).toEqual((await values(inputs[2])).map((v) => 2 * v));
+  await inputs[0].data();
+  expect(double.describe().split('\n\n')).toHaveLength(2);
+  expect(arena() - before).toBeLessThan(4 * 5000); // of 5 rows instead of 4, their input and their result
+  expect(await taken(() => double(inputs[1]))).toEqual((await values(inputs[1])).map((v) => 2 * v));
+  double.dispose();
 });

@@ -9,6 +9,7 @@
 namespace rescunet::cpu::RESCUNET_ISA {
 
 static constexpr int64_t kTiles = 8, kTaps = 32, kMaxTaps = 1024, kThin = 256, kNarrow = 4;
+static constexpr int64_t kShort = 8;  // fewer floats side by side are better copied together
 
 // rows (n, a, b), a < h, b < w:
 // y[n, a ysy + yoy, b ysx + yox, :] = bias + sum over taps t of x[n, a xsy + ty[t], b xsx + tx[t], :] weights[t]
@@ -73,14 +74,14 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
           residual[i] = real && g.ending.residual ? g.ending.residual + (to[i] - g.ending.y) : Spare::zeros();
         }
         Target target{to, columns, first, g.bias ? bias : nullptr};
-        if (last) target.residual = g.ending.residual ? residual : nullptr, target.activation = g.ending.activation, target.slope = g.ending.slope;
+        if (last) target.residual = g.ending.residual ? residual : nullptr, target.activation = g.ending.activation, target.slope = g.ending.slope, target.slopes = g.ending.slopes ? g.ending.slopes + p * kWidth : nullptr;
         if (g.pairs) tile_pairs(half_rows + t * groups * kRows, groups, depth / 2, g.pairs + panel, target);
         else tile_rows(rows + t * groups * kRows, groups, depth, g.weights + panel, target);
       }
     }
   };
 
-  if (g.c < kLanes && g.taps > 1 && g.taps * g.c <= kThin) {  // thin source: a few floats per tap, so copy the rows together
+  if (g.c < kShort && g.taps > 1 && g.taps * g.c <= kThin) {  // thin source: a few floats per tap, so copy the rows together
     const int64_t depth = g.taps * g.c;
     alignas(64) float copied[kTiles * kRows * kThin];
     const float* rows[kTiles * kRows];
@@ -189,7 +190,7 @@ void conv2d(const conv2d_args& p, Pool& pool) {
       for (int64_t t = 0; t < taps; t++) pack_pairs(w + first + t * c, depth, columns, c, pairs + first + t * c * kWidth);
     });
     Gathered g{p.x + group * icg, p.beside, p.ih, p.iw, p.ic, c, p.y + group * ocg, p.oh, p.ow, p.oc, ocg, p.n, p.oh, p.ow,
-               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr, {p.y, p.residual, p.activation, p.slope}, pairs};
+               p.sh, p.sw, 1, 1, 0, 0, taps, {}, {}, narrow ? w : p.scratch, p.bias ? p.bias + group * ocg : nullptr, {p.y, p.residual, p.activation, p.slope, p.slopes ? p.slopes + group * ocg : nullptr}, pairs};
     for (int64_t t = 0; t < p.kh * kw; t++) g.ty[t] = int32_t(t / kw * p.dh - p.ph), g.tx[t] = int32_t(t % kw * p.dw - p.pw);
     if (p.beside) g.ty[1] = g.ty[0], g.tx[1] = g.tx[0];
     gathered_product(g, pool);

@@ -110,7 +110,7 @@ void weight_part(const WeightProblem& q, int64_t block, int64_t j0, int64_t step
     for (int64_t g = g0; g < g1; g++) {
       const int64_t real = std::min<int64_t>(kRows, q.ocg - g * kRows);
       const float* a = q.turned + (g * q.pixels() + row * p.ow) * kRows;
-      const TilePixels tile = tile_pixels_of(real);
+      const TilePixels tile = tile_pixels_of(real, columns);
       for (int64_t k = step0; k < step1; k++) {
         const int64_t ky = q.together ? k : k / p.kw, kx = q.together ? 0 : k % p.kw;
         float* out[kRows];

@@ -22,14 +22,17 @@ struct Ending {
   const float* residual = nullptr;  // what is added to them, of the same layout; or null
   int64_t activation = kNone;
   float slope = 0;
+  const float* slopes = nullptr;    // one per channel instead, or null
 
   bool empty() const { return !residual && activation == kNone; }
 
-  // The values that go to `at`, so many of them.
-  Vec operator()(const float* at, Vec v, int64_t count) const { return activated(residual ? v + load(residual + (at - y), count) : v, activation, splat(slope)); }
+  // The values that go to `at`, so many of them, from `channel` on.
+  Vec operator()(const float* at, int64_t channel, Vec v, int64_t count) const {
+    return activated(residual ? v + load(residual + (at - y), count) : v, activation, slopes ? load(slopes + channel, count) : splat(slope));
+  }
 
   void row(float* at, int64_t columns) const {
-    for (int64_t j = 0; j < columns; j += kLanes) store(at + j, (*this)(at + j, load(at + j, columns - j), columns - j), columns - j);
+    for (int64_t j = 0; j < columns; j += kLanes) store(at + j, (*this)(at + j, j, load(at + j, columns - j), columns - j), columns - j);
   }
 };
 

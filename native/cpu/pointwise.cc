@@ -100,7 +100,7 @@ struct Pointwise {
           const Columns c = columns(panel);
           float* out[kRows];
           for (int i = 0; i < kRows; i++) out[i] = i < rows ? to + (g * kRows + i) * width + c.at : spare.written;
-          tile_pixels_of(rows)(block.dy + (g - g0) * kGroup, block.x + (panel - p0) * kPixels * kWidth, &none, 1, count, kWidth,
+          tile_pixels_of(rows, c.count)(block.dy + (g - g0) * kGroup, block.x + (panel - p0) * kPixels * kWidth, &none, 1, count, kWidth,
                                {out, c.count, m == begin, nullptr});
         }
     }

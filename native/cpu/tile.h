@@ -23,6 +23,7 @@ struct Target {
   const float* const* residual = nullptr;
   int64_t activation = kNone;
   float slope = 0;
+  const float* slopes = nullptr;  // of this panel, or null
 };
 
 using Sums = Vec[kRows][kVectors];
@@ -46,7 +47,7 @@ template <int kV> static __attribute__((noinline)) void finish_ragged(const floa
       Vec s = load(sums + j);
       if (before) s += load(before + j, t.columns - j);
       if (residual) s += load(residual + j, t.columns - j);
-      store(y + j, activated(s, t.activation, splat(t.slope)), t.columns - j);
+      store(y + j, activated(s, t.activation, t.slopes ? load(t.slopes + j, t.columns - j) : splat(t.slope)), t.columns - j);
     }
   }
 }
@@ -71,7 +72,7 @@ template <int kR = kRows, int kV = kVectors> static inline __attribute__((always
   else if (t.bias) each([&](Vec& s, int, int j) { s += load(t.bias + j); });
   if (t.residual) each([&](Vec& s, int i, int j) { s += load(t.residual[i] + j); });
   if (t.activation == kRelu) each([&](Vec& s, int, int) { s = activated<kRelu>(s, Vec{}); });
-  else if (t.activation == kLeaky) each([&](Vec& s, int, int) { s = activated<kLeaky>(s, splat(t.slope)); });
+  else if (t.activation == kLeaky) each([&](Vec& s, int, int j) { s = activated<kLeaky>(s, t.slopes ? load(t.slopes + j) : splat(t.slope)); });
   each([&](Vec& s, int i, int j) { store(t.rows[i] + j, s); });
 }
 
@@ -103,33 +104,36 @@ static inline void tile_rows(const float* const* a, int64_t groups, int64_t dept
 }
 
 // The same over pixels: a lies as [pixel][kRows], b at base + offsets[s] for `count` stretches of `length` pixels, `step` floats apart.
-template <int kR> static __attribute__((noinline)) void tile_pixels(const float* a, const float* base, const int64_t* offsets, int64_t count, int64_t length,
+template <int kR, int kV> static __attribute__((noinline)) void tile_pixels(const float* a, const float* base, const int64_t* offsets, int64_t count, int64_t length,
                                                              int64_t step, const Target& t) {
-  Vec sums[kR][kVectors] = {};
+  Vec sums[kR][kV] = {};
   for (int64_t s = 0; s < count; s++) {
     const float* b = base + offsets[s];
     for (int64_t x = 0; x < length; x++, a += kRows, b += step) {
-      Vec v[kVectors];
+      Vec v[kV];
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; j++) v[j] = load(b + j * kLanes);
+      for (int j = 0; j < kV; j++) v[j] = load(b + j * kLanes);
 #pragma GCC unroll 8
       for (int i = 0; i < kR; i++) {
         const Vec k = splat(a[i]);
 #pragma GCC unroll 2
-        for (int j = 0; j < kVectors; j++) sums[i][j] += k * v[j];
+        for (int j = 0; j < kV; j++) sums[i][j] += k * v[j];
       }
     }
   }
-  finish<kR>(sums, t);
+  finish<kR, kV>(sums, t);
 }
 
 using TilePixels = void (*)(const float*, const float*, const int64_t*, int64_t, int64_t, int64_t, const Target&);
-template <int... kR> static inline TilePixels tile_pixels_of(int64_t rows, std::integer_sequence<int, kR...>) {
-  static constexpr TilePixels tiles[] = {tile_pixels<kR + 1>...};
+template <int kV, int... kR> static inline TilePixels tile_pixels_of(int64_t rows, std::integer_sequence<int, kR...>) {
+  static constexpr TilePixels tiles[] = {tile_pixels<kR + 1, kV>...};
   return tiles[rows - 1];
 }
-// For so many real rows, 1 to kRows.
-static inline TilePixels tile_pixels_of(int64_t rows) { return tile_pixels_of(rows, std::make_integer_sequence<int, kRows>()); }
+// For so many real rows, 1 to kRows, and columns.
+static inline TilePixels tile_pixels_of(int64_t rows, int64_t columns) {
+  constexpr auto counts = std::make_integer_sequence<int, kRows>();
+  return columns <= kLanes ? tile_pixels_of<1>(rows, counts) : tile_pixels_of<kVectors>(rows, counts);
+}
 
 // Numbers of a where bit kBit of their place is 0, of b kBit before them elsewhere; and the other way round.
 template <int kBit, int... kPlace> static inline void exchange(Vec& a, Vec& b, std::integer_sequence<int, kPlace...>) {

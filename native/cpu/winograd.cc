@@ -121,32 +121,31 @@ template <class Form> void multiply(const Problem<Form>& q, const float* input, 
     }
 }
 
-// Up to kLanes columns of the outputs of a tile, with the bias and what follows.
-template <class Form> inline void transform_sums(const Problem<Form>& q, const float* sums, float* to, int64_t columns, const float* bias, int64_t height, int64_t width) {
+// Up to kLanes columns of the outputs of a tile from `channel` on, with the bias and what follows.
+template <class Form> inline void transform_sums(const Problem<Form>& q, const float* sums, float* to, int64_t columns, int64_t channel, int64_t height, int64_t width) {
   Vec m[Form::kPlanes], y[Form::kWritten * Form::kWritten];
 #pragma GCC unroll 36
   for (int k = 0; k < Form::kPlanes; k++) m[k] = load(sums + k * Block<Form>::kSumPlane);
   RESCUNET_BOTH(Form, Form::kIn, Form::kWritten, output, m, y);
-  const Vec b = bias ? load(bias, columns) : Vec{};
+  const Vec b = q.p.bias ? load(q.p.bias + channel, columns) : Vec{};
   for (int64_t r = 0; r < height; r++)
     for (int64_t x = 0; x < width; x++) {
       float* at = to + (r * q.width + x) * q.p.oc;
-      store(at, q.p.ending(at, y[Form::kWritten * r + x] + b, columns), columns);
+      store(at, q.p.ending(at, channel, y[Form::kWritten * r + x] + b, columns), columns);
     }
 }
 
 // One panel of the outputs.
 template <class Form> void write_outputs(const Problem<Form>& q, int64_t tile0, int64_t count, int64_t panel, const float* sums) {
   const int64_t j0 = panel * kWidth, columns = std::min<int64_t>(kWidth, q.p.oc - j0);
-  const float* bias = q.p.bias ? q.p.bias + j0 : nullptr;
   for (int64_t t = 0; t < count; t++) {
     const auto [image, y0, x0] = q.tiling.tile(tile0 + t);
     const int64_t y = y0 / q.kScale, x = x0 / q.kScale;
     float* to = q.p.y + ((image * q.height + y) * q.width + x) * q.p.oc + j0;
     const int64_t height = std::min<int64_t>(Form::kWritten, q.height - y), width = std::min<int64_t>(Form::kWritten, q.width - x);
     int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) transform_sums(q, sums + t * kWidth + j, to + j, kLanes, bias ? bias + j : nullptr, height, width);
-    if (j < columns) transform_sums(q, sums + t * kWidth + j, to + j, columns - j, bias ? bias + j : nullptr, height, width);
+    for (; j + kLanes <= columns; j += kLanes) transform_sums(q, sums + t * kWidth + j, to + j, kLanes, j0 + j, height, width);
+    if (j < columns) transform_sums(q, sums + t * kWidth + j, to + j, columns - j, j0 + j, height, width);
   }
 }
 
@@ -187,20 +186,20 @@ void convolve(const Source& s, int64_t tile, bool halved, Pool& pool) {
 }  // namespace
 
 void winograd(const winograd_args& p, Pool& pool) {
-  convolve({p.x, p.w + p.w0, p.n, p.ih, p.iw, p.ic, p.wc, p.turned != 0, p.y, p.oh, p.ow, p.oc, p.ph, p.pw, p.bias, {p.y, p.residual, p.activation, p.slope}, p.scratch, p.kept != 0, p.packed != 0},
+  convolve({p.x, p.w + p.w0, p.n, p.ih, p.iw, p.ic, p.wc, p.turned != 0, p.y, p.oh, p.ow, p.oc, p.ph, p.pw, p.bias, {p.y, p.residual, p.activation, p.slope, p.slopes}, p.scratch, p.kept != 0, p.packed != 0},
            p.tile, p.halved != 0, pool);
 }
 
 void winograd_up(const winograd_up_args& p, Pool& pool) {
   const int64_t channels = p.ic + p.sc, small = 9 * ((p.ic + 63) / 64) * ((p.oc + 63) / 64) * 64 * 66;
-  const Ending last{p.y, p.residual, p.activation, p.slope};
+  const Ending last{p.y, p.residual, p.activation, p.slope, p.slopes};
   const Source up{p.x, p.w, p.n, p.ih, p.iw, p.ic, channels, false, p.y, p.oh, p.ow, p.oc, 1, 1, p.bias, p.skip ? Ending{} : last, p.scratch, p.kept != 0, p.packed != 0};
   convolve<Up>(up, pool);
   if (!p.skip) return;
   if (p.residual) pool.split(p.n * p.oh * p.ow * p.oc, 1 << 15, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) p.y[i] += p.residual[i];
   });
-  const Ending sum{p.y, p.y, p.activation, p.slope};  // what is there is the residual of what is added
+  const Ending sum{p.y, p.y, p.activation, p.slope, p.slopes};  // what is there is the residual of what is added
   convolve({p.skip, p.w + p.ic, p.n, p.oh, p.ow, p.sc, channels, false, p.y, p.oh, p.ow, p.oc, 1, 1, nullptr, sum, p.scratch + (p.kept ? small : 0), p.kept != 0, p.packed != 0}, p.tile, false, pool);
 }
 

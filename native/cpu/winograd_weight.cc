@@ -86,7 +86,7 @@ void multiply(const Problem& q, float* input, const Problem::Columns& columns, i
       for (int64_t g = g0; g < g1; g++) {
         float* out[kRows];
         for (int i = 0; i < kRows; i++) out[i] = sums + (g - g0) * kSums + (k * kRows + i) * kWidth;
-        tile_pixels<kRows>(turned + (k * q.groups + g) * q.together * kRows, input + k * kInputPlane, &none, 1, count, kWidth, {out, kWidth, tile0 == begin, nullptr});
+        tile_pixels<kRows, kVectors>(turned + (k * q.groups + g) * q.together * kRows, input + k * kInputPlane, &none, 1, count, kWidth, {out, kWidth, tile0 == begin, nullptr});
       }
   }
 }

@@ -56,7 +56,7 @@ void sums(const conv2d_args& p, Queue& queue) {
 
 void conv2d(const conv2d_args& p, Queue& queue) {
   sums(p, queue);
-  finish_outputs(p.y, p.residual, p.n * p.oh * p.ow * p.oc, p.activation, p.slope, queue);
+  finish_outputs(p.y, p.residual, p.slopes, p.n * p.oh * p.ow * p.oc, p.oc, p.activation, p.slope, queue);
 }
 
 void conv2d_input(const conv2d_input_args& p, Queue& queue) {

@@ -27,7 +27,7 @@ void sums(const winograd_args& p, Queue& queue) {
 
 void winograd(const winograd_args& p, Queue& queue) {
   sums(p, queue);
-  finish_outputs(p.y, p.residual, p.n * p.oh * p.ow * p.oc / (p.halved ? 4 : 1), p.activation, p.slope, queue);
+  finish_outputs(p.y, p.residual, p.slopes, p.n * p.oh * p.ow * p.oc / (p.halved ? 4 : 1), p.oc, p.activation, p.slope, queue);
 }
 
 void winograd_up(const winograd_up_args& p, Queue& queue) {
@@ -35,7 +35,7 @@ void winograd_up(const winograd_up_args& p, Queue& queue) {
   const Joined a{p.x, p.skip, int(p.oh), int(p.ow), int(p.ic), int(p.sc), Divisor(p.ow), Divisor(p.oh), Divisor(channels)};
   const bool vectors = p.ic % 4 == 0 && p.sc % 4 == 0 && aligned16(p.x, p.w) && aligned16(p.skip, p.w);
   product(queue, a, Matrix<true>{p.w, depth, 0}, Lines{p.y, p.oc, 0}, {1, int(p.n * p.oh * p.ow), int(p.oc), int(depth)}, p.bias, vectors);
-  finish_outputs(p.y, p.residual, p.n * p.oh * p.ow * p.oc, p.activation, p.slope, queue);
+  finish_outputs(p.y, p.residual, p.slopes, p.n * p.oh * p.ow * p.oc, p.oc, p.activation, p.slope, queue);
 }
 
 }  // namespace rescunet::cuda

@@ -28,7 +28,7 @@ export function fitCylinder(vertices: ArrayLike<number>): Cylinder {
     for (let i = 0; i < n; i++) {
       const dx = vertices[i * 3] - cx;
       const dz = vertices[i * 3 + 2] - cz;
-      const r = Math.hypot(dx, dz) || 1e-12;
+      const r = Math.sqrt(dx * dx + dz * dz) || 1e-12;
       radius += r / n;
       mx -= dx / r / n;
       mz -= dz / r / n;
@@ -38,7 +38,7 @@ export function fitCylinder(vertices: ArrayLike<number>): Cylinder {
     for (let i = 0; i < n; i++) {
       const dx = vertices[i * 3] - cx;
       const dz = vertices[i * 3 + 2] - cz;
-      const r = Math.hypot(dx, dz) || 1e-12;
+      const r = Math.sqrt(dx * dx + dz * dz) || 1e-12;
       const jx = -dx / r - mx;
       const jz = -dz / r - mz;
       xx += jx * jx;
@@ -74,8 +74,8 @@ export function cylindricalUnwrap(vertices: ArrayLike<number>): Float32Array {
 export function seamTriangles(angles: ArrayLike<number>, triangles: Int32Array): Int32Array {
   const found: number[] = [];
   for (let t = 0; t < triangles.length; t += 3) {
-    const corners = [angles[triangles[t]], angles[triangles[t + 1]], angles[triangles[t + 2]]];
-    if (Math.max(...corners) - Math.min(...corners) > Math.PI) found.push(t / 3);
+    const [a, b, c] = [angles[triangles[t]], angles[triangles[t + 1]], angles[triangles[t + 2]]];
+    if (Math.max(a, b, c) - Math.min(a, b, c) > Math.PI) found.push(t / 3);
   }
   return Int32Array.from(found);
 }
@@ -95,8 +95,8 @@ export interface SeamedUnwrap {
  */
 export function unwrapWithSeam(vertices: ArrayLike<number>, triangles: Int32Array): SeamedUnwrap {
   const angles = cylinderAngles(vertices, fitCylinder(vertices));
-  const source = Array.from({ length: angles.length }, (_, i) => i);
-  const turned: number[] = [...angles];
+  const count = angles.length;
+  const copied: number[] = [];
   const copies = new Map<number, number>();
   const out = Int32Array.from(triangles);
   for (const t of seamTriangles(angles, triangles)) {
@@ -105,17 +105,23 @@ export function unwrapWithSeam(vertices: ArrayLike<number>, triangles: Int32Arra
       if (angles[vertex] >= 0) continue;
       let copy = copies.get(vertex);
       if (copy === undefined) {
-        copy = source.length;
+        copy = count + copied.length;
         copies.set(vertex, copy);
-        source.push(vertex);
-        turned.push(angles[vertex] + 2 * Math.PI);
+        copied.push(vertex);
       }
       out[c] = copy;
     }
   }
+  const source = new Int32Array(count + copied.length);
+  const turned = new Float64Array(source.length);
   const moved = new Float64Array(source.length * 3);
-  for (let i = 0; i < source.length; i++) for (let c = 0; c < 3; c++) moved[i * 3 + c] = vertices[source[i] * 3 + c];
-  return { source: Int32Array.from(source), triangles: out, uv: normalise(Float64Array.from(turned), moved) };
+  for (let i = 0; i < source.length; i++) {
+    const vertex = i < count ? i : copied[i - count];
+    source[i] = vertex;
+    turned[i] = i < count ? angles[i] : angles[vertex] + 2 * Math.PI;
+    for (let c = 0; c < 3; c++) moved[i * 3 + c] = vertices[vertex * 3 + c];
+  }
+  return { source, triangles: out, uv: normalise(turned, moved) };
 }
 
 function normalise(angles: Float64Array, vertices: ArrayLike<number>): Float32Array {

@@ -206,9 +206,10 @@ interface Planes {
 function atVertices(vertices: ArrayLike<number> | undefined, { vertexCount }: MorphableModel): Planes {
   const count = vertices?.length ?? vertexCount;
   const inPlanes = (data: ArrayLike<number>, base: number, out: Float32Array) => {
-    for (let i = 0; i < count; i++) {
-      const from = base + 3 * (vertices ? vertices[i] : i);
-      for (let c = 0; c < 3; c++) out[i + c * count] = data[from + c];
+    for (let c = 0; c < 3; c++) {
+      const plane = out.subarray(c * count, (c + 1) * count);
+      if (vertices) for (let i = 0; i < count; i++) plane[i] = data[base + c + 3 * vertices[i]];
+      else for (let i = 0; i < count; i++) plane[i] = data[base + c + 3 * i];
     }
   };
   return { count, inPlanes };

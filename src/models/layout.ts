@@ -24,16 +24,21 @@ export function inLayoutOf(model: MorphableModel, reference: MorphableModel): Mo
     const [row, column] = [Math.floor(i / count), i % count];
     return kernel(from[2 * row], from[2 * row + 1], column) + (row === column ? RIDGE : 0);
   });
-  for (const axis of [0, 1]) {
+  const [u, v] = [0, 1].map((axis) => {
     const { scale, shift } = line(from, to, axis);
     const left = Float64Array.from({ length: count }, (_, k) => to[2 * k + axis] - scale * from[2 * k + axis] - shift);
-    const weights = solveCholesky(gram, left) ?? new Float64Array(count);
-    for (let i = axis; i < uv.length; i += 2) {
-      const at = i - axis;
-      let value = scale * model.uv[i] + shift;
-      for (let k = 0; k < count; k++) value += weights[k] * kernel(model.uv[at], model.uv[at + 1], k);
-      uv[i] = Math.max(0, Math.min(1, value));
+    return { scale, shift, weights: solveCholesky(gram, left) ?? new Float64Array(count) };
+  });
+  for (let i = 0; i < uv.length; i += 2) {
+    let x = u.scale * model.uv[i] + u.shift;
+    let y = v.scale * model.uv[i + 1] + v.shift;
+    for (let k = 0; k < count; k++) {
+      const near = kernel(model.uv[i], model.uv[i + 1], k);
+      x += u.weights[k] * near;
+      y += v.weights[k] * near;
     }
+    uv[i] = Math.max(0, Math.min(1, x));
+    uv[i + 1] = Math.max(0, Math.min(1, y));
   }
   return new MorphableModel({ ...model, uv });
 }

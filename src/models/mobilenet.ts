@@ -1,5 +1,5 @@
 // MobileNet-V1 (Howard et al. 2017) as 3DDFA_V2 uses it: 62 whitened parameters of the face model from a 120x120 crop.
-import { initializers } from '../nn/init.js';
+import { type Initializer, initializers, uninitialized } from '../nn/init.js';
 import { BatchNorm2d, Conv2d, Linear } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
 import { mul, relu, sub } from '../tensor/ops/elementwise.js';
@@ -17,9 +17,8 @@ class DepthwiseSeparable extends Module {
   readonly conv_sep: Conv2d;
   readonly bn_sep: BatchNorm2d;
 
-  constructor(ic: number, oc: number, stride = 1) {
+  constructor(ic: number, oc: number, stride: number, init: Initializer) {
     super();
-    const { heNormal: init } = initializers();
     this.conv_dw = new Conv2d(ic, ic, 3, { stride, padding: 1, groups: ic, bias: false, init });
     this.bn_dw = new BatchNorm2d(ic);
     this.conv_sep = new Conv2d(ic, oc, 1, { bias: false, init });
@@ -40,6 +39,8 @@ export interface MobileNetV1Options {
   outputs?: number;
   /** Of the input: 3, or 6 for a photo with PNCC. */
   channels?: number;
+  /** False leaves all weights 0, for a state that is about to be loaded. */
+  initialize?: boolean;
 }
 
 /** The names of the blocks, in order. */
@@ -83,13 +84,14 @@ export class MobileNetV1 extends Module {
   readonly dw6: DepthwiseSeparable;
   readonly fc_param: Linear;
 
-  constructor({ widthMultiplier = 0.5, outputs = 62, channels = 3 }: MobileNetV1Options = {}) {
+  constructor({ widthMultiplier = 0.5, outputs = 62, channels = 3, initialize = true }: MobileNetV1Options = {}) {
     super();
     if (!(widthMultiplier > 0))
       throw new ShapeError(`MobileNetV1: widthMultiplier must be > 0, got ${widthMultiplier}`);
     const c = (channels: number) => Math.floor(channels * widthMultiplier);
-    const block = (ic: number, oc: number, stride = 1) => new DepthwiseSeparable(c(ic), c(oc), stride);
-    this.conv1 = new Conv2d(channels, c(32), 3, { stride: 2, padding: 1, bias: false, init: initializers().heNormal });
+    const { heNormal: init } = initialize ? initializers() : uninitialized;
+    const block = (ic: number, oc: number, stride = 1) => new DepthwiseSeparable(c(ic), c(oc), stride, init);
+    this.conv1 = new Conv2d(channels, c(32), 3, { stride: 2, padding: 1, bias: false, init });
     this.bn1 = new BatchNorm2d(c(32));
     this.dw2_1 = block(32, 64);
     this.dw2_2 = block(64, 128, 2);

@@ -295,8 +295,16 @@ export class MorphableModel {
 
 /** Position of the first NaN or infinity, or -1. A plain loop: modes are millions of numbers, and every start of the program checks them. */
 function firstNotFinite(data: Float32Array): number {
-  for (let i = 0; i < data.length; i++) if (data[i] - data[i] !== 0) return i;
-  return -1;
+  let [a, b, c, d] = [0, 0, 0, 0]; // of x - x, which is 0 or NaN: four sums wait for one another less than a test for each
+  const whole = data.length & ~3;
+  for (let i = 0; i < whole; i += 4) {
+    a += data[i] - data[i];
+    b += data[i + 1] - data[i + 1];
+    c += data[i + 2] - data[i + 2];
+    d += data[i + 3] - data[i + 3];
+  }
+  for (let i = whole; i < data.length; i++) a += data[i] - data[i];
+  return a + b + c + d === 0 ? -1 : data.findIndex((x) => !Number.isFinite(x));
 }
 
 /** Adds mode by mode, four at a time: a sum is then read and written once for four modes, and rounds as it does one by one. */
@@ -323,13 +331,13 @@ function addModes(sum: Float64Array, modes: Float32Array, coefficients: ArrayLik
 function gatherRows(data: Float32Array, count: number, source: Int32Array): Float32Array {
   const stride = count === 0 ? 0 : data.length / count;
   const out = new Float32Array(count * source.length * 3);
-  let at = 0;
-  for (let m = 0; m < count; m++) {
-    for (let i = 0; i < source.length; i++) {
-      const from = m * stride + source[i] * 3;
-      out[at++] = data[from];
-      out[at++] = data[from + 1];
-      out[at++] = data[from + 2];
+  // Most sources follow one another: run by run.
+  for (let begin = 0, end: number; begin < source.length; begin = end) {
+    for (end = begin + 1; end < source.length && source[end] === source[end - 1] + 1; ) end++;
+    const length = 3 * (end - begin);
+    for (let m = 0; m < count; m++) {
+      const from = m * stride + 3 * source[begin];
+      out.set(data.subarray(from, from + length), 3 * (m * source.length + begin));
     }
   }
   return out;

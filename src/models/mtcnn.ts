@@ -1,14 +1,14 @@
 // MTCNN (Zhang et al. 2016) with facenet-pytorch's weights and conventions: a proposal network over an image pyramid, then two
 // networks that sort out and refine the proposals. Boxes count pixels from 1, as the original Matlab program did.
+import { optimizeForInference } from '../nn/inference.js';
 import { Conv2d, Linear, PReLU } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
-import { tensor } from '../tensor/create.js';
-import { permute, reshape } from '../tensor/ops/layout.js';
+import { areaMeans, areaSums, type Window } from '../tensor/ops/area.js';
+import { permute, reshape, to } from '../tensor/ops/layout.js';
 import { maxPool2d } from '../tensor/ops/pool2d.js';
 import { softmax } from '../tensor/ops/softmax.js';
 import { tidy } from '../tensor/scope.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { AreaImage, type Window } from './area.js';
 import { checkImage, type FaceBox, type FaceDetector, largestFirst, type ScoredBox, suppress } from './detection.js';
 
 /** Max pooling with stride 2 whose last window may reach over the edge. */
@@ -110,16 +110,34 @@ interface Candidate extends ScoredBox {
 
 const WINDOW = 12; // side of what PNet sees
 const STRIDE = 2;
-const BATCH = 128; // crops per pass: bounds the memory of a picture with very many candidates
+/** Crops per pass of R-Net and of O-Net, the last one's rest filled up: one plan serves any number of candidates. */
+const REFINED = 16;
+const FINISHED = 8;
+/** Levels of some photo sizes. */
+const PLANS = 32;
+/** Pixels of a level up to which its plan is kept: a large photo's would hold gigabytes. */
+const KEPT = 2 ** 20;
 
-/** Starts in evaluation mode. Weights: `pnet`, `rnet` and `onet` each load their own state with `from: 'torch'`. */
+/** A photo whose pixels have been summed up, to be resampled. */
+interface Picture {
+  sums: Tensor;
+  height: number;
+  width: number;
+}
+
+/**
+ * Starts in evaluation mode. Weights: `pnet`, `rnet` and `onet` each load their own state with `from: 'torch'`; they are those of the first `detect` from then on.
+ */
 export class Mtcnn extends Module implements FaceDetector {
   readonly pnet = new PNet();
   readonly rnet = new RNet();
   readonly onet = new ONet();
   private readonly settings: Required<MtcnnOptions>;
-  /** Images whose memory the next call may use: collecting several megabytes a photo takes longer than filling them. */
-  private readonly idle: AreaImage[] = [];
+  private readonly frozen = {
+    pnet: optimizeForInference(this.pnet, { plans: PLANS }),
+    rnet: optimizeForInference(this.rnet),
+    onet: optimizeForInference(this.onet),
+  };
 
   constructor({ minSize = 20, factor = 0.709, thresholds = [0.6, 0.7, 0.7] }: MtcnnOptions = {}) {
     super();
@@ -135,20 +153,23 @@ export class Mtcnn extends Module implements FaceDetector {
   }
 
   async detect(image: Tensor): Promise<FaceBox[]> {
-    checkImage('Mtcnn.detect', image);
+    const sums = tidy(() => areaSums(to(checkImage('Mtcnn.detect', image), this.device)));
     const [height, width] = image.shape;
-    const host = this.idle.pop() ?? new AreaImage();
     try {
-      host.fill(await image.data(), height, width);
-      return await this.search(host);
+      return await this.search({ sums, height, width });
     } finally {
-      this.idle.push(host);
+      sums.dispose();
     }
   }
 
-  private async search(host: AreaImage): Promise<FaceBox[]> {
-    const refined = await this.refine(host, await this.propose(host));
-    const faces = await this.finish(host, refined);
+  override dispose(): void {
+    for (const plans of Object.values(this.frozen)) plans.dispose();
+    super.dispose();
+  }
+
+  private async search(picture: Picture): Promise<FaceBox[]> {
+    const refined = await this.refine(picture, await this.propose(picture));
+    const faces = await this.finish(picture, refined);
     return largestFirst(faces).map(({ left, top, right, bottom, score, landmarks: landmarks5 }) => ({
       left,
       top,
@@ -160,17 +181,17 @@ export class Mtcnn extends Module implements FaceDetector {
   }
 
   /** Stage one: windows of every level of the pyramid that look like a face. */
-  private async propose(image: AreaImage): Promise<Candidate[]> {
+  private async propose(image: Picture): Promise<Candidate[]> {
     const { minSize, factor, thresholds } = this.settings;
     const shortest = Math.min(image.height, image.width);
     const levels: { scale: number; score: Tensor; offsets: Tensor }[] = [];
-    // The device works on a level while the next one is resampled; answers are fetched when all are under way.
+    // Answers are fetched when all levels are under way.
     for (let scale = WINDOW / minSize; shortest * scale >= WINDOW; scale *= factor) {
       const h = Math.floor(image.height * scale + 1);
       const w = Math.floor(image.width * scale + 1);
-      const pixels = image.resample([{ left: 0, top: 0, width: image.width, height: image.height }], h, w);
-      const x = { pixels, shape: [1, h, w, 3], device: this.device };
-      levels.push({ scale, ...begin(x, (y) => this.pnet.forward(y)) });
+      const network = h * w > KEPT ? (x: Tensor) => this.pnet.forward(x) : this.frozen.pnet;
+      const whole = { left: 0, top: 0, width: image.width, height: image.height };
+      levels.push({ scale, ...seen(image, [whole], [h, w], network) });
     }
     const found: Candidate[] = [];
     for (const { scale, score, offsets } of levels) {
@@ -197,9 +218,9 @@ export class Mtcnn extends Module implements FaceDetector {
   }
 
   /** Stage two: the proposals that RNet confirms. */
-  private async refine(image: AreaImage, proposals: Candidate[]): Promise<Candidate[]> {
+  private async refine(image: Picture, proposals: Candidate[]): Promise<Candidate[]> {
     const boxes = proposals.filter((box) => visible(image, box));
-    const outputs = await batches(image, boxes, { size: 24, device: this.device }, (x) => this.rnet.forward(x));
+    const outputs = await batches(image, boxes, { side: 24, count: REFINED }, this.frozen.rnet);
     const passed = boxes.flatMap((box, i) => {
       const score = outputs.score[2 * i + 1];
       return score > this.settings.thresholds[1]
@@ -210,9 +231,9 @@ export class Mtcnn extends Module implements FaceDetector {
   }
 
   /** Stage three: the faces, with landmarks. */
-  private async finish(image: AreaImage, refined: Candidate[]): Promise<Candidate[]> {
+  private async finish(image: Picture, refined: Candidate[]): Promise<Candidate[]> {
     const boxes = refined.filter((box) => visible(image, box));
-    const outputs = await batches(image, boxes, { size: 48, device: this.device }, (x) => this.onet.forward(x));
+    const outputs = await batches(image, boxes, { side: 48, count: FINISHED }, this.frozen.onet);
     const passed = boxes.flatMap((box, i): Candidate[] => {
       const score = outputs.score[2 * i + 1];
       if (!(score > this.settings.thresholds[2])) return [];
@@ -251,7 +272,7 @@ function squared<T extends Candidate>(box: T): T {
 }
 
 /** The part of a box (pixels counted from 1) inside the image, as a window counted from 0. */
-function windowOf(image: AreaImage, box: ScoredBox): Window {
+function windowOf(image: Picture, box: ScoredBox): Window {
   const left = Math.max(Math.trunc(box.left), 1) - 1;
   const top = Math.max(Math.trunc(box.top), 1) - 1;
   const right = Math.min(Math.trunc(box.right), image.width);
@@ -259,37 +280,38 @@ function windowOf(image: AreaImage, box: ScoredBox): Window {
   return { left, top, width: right - left, height: bottom - top };
 }
 
-function visible(image: AreaImage, box: ScoredBox): boolean {
+function visible(image: Picture, box: ScoredBox): boolean {
   const { width, height } = windowOf(image, box);
   return width > 0 && height > 0;
 }
 
-/** Sets the device to work on what a network makes of pixels. */
-function begin<T>(
-  { pixels, shape, device }: { pixels: Float32Array; shape: number[]; device: string },
+/** Sets the device to work on what a network makes of windows at a size, their values v as (v - 127.5) / 128. */
+function seen<T>(
+  { sums }: Picture,
+  windows: readonly Window[],
+  size: readonly [number, number],
   network: (x: Tensor) => T,
 ): T {
   return tidy(() => {
-    const x = tensor(pixels, { shape, device });
-    const y = network(x);
-    x.owner.flush();
+    const y = network(areaMeans(sums, windows, { size, scale: 1 / 128, shift: -127.5 / 128 }));
+    sums.owner.flush();
     return y;
   });
 }
 
 /** Runs a network on the crops of all boxes; its outputs as flat lists, one row per box. */
 async function batches<K extends string>(
-  image: AreaImage,
+  image: Picture,
   boxes: readonly Candidate[],
-  { size, device }: { size: number; device: string },
+  { side, count }: { side: number; count: number },
   network: (x: Tensor) => Record<K, Tensor>,
 ): Promise<Record<K, number[]>> {
   const running: Record<K, Tensor>[] = [];
-  for (let start = 0; start < boxes.length; start += BATCH) {
-    const group = boxes.slice(start, start + BATCH);
-    const windows = group.map((box) => windowOf(image, box));
-    const pixels = image.resample(windows, size, size);
-    running.push(begin({ pixels, shape: [group.length, size, size, 3], device }, network));
+  for (let start = 0; start < boxes.length; start += count) {
+    const windows = Array.from({ length: count }, (_, i) =>
+      windowOf(image, boxes[Math.min(start + i, boxes.length - 1)]),
+    );
+    running.push(seen(image, windows, [side, side], network));
   }
   const rows = {} as Record<K, number[]>;
   for (const outputs of running) {

@@ -10,6 +10,8 @@ export interface InferenceOptions {
    * rounds the factors of all other convolutions (1x1, strided) to bf16 where the processor multiplies that (`rescunet info` says so; on others it is `fast`).
    */
   precision?: ConvPrecision;
+  /** Of how many combinations of input shapes plans are kept; all, unless given. The one unused for longest goes. */
+  plans?: number;
 }
 
 /**
@@ -20,10 +22,10 @@ export interface InferenceOptions {
  */
 export function optimizeForInference<R>(
   module: Module & { forward(x: Tensor): R },
-  { precision = 'fast' }: InferenceOptions = {},
+  { precision = 'fast', plans }: InferenceOptions = {},
 ): Captured<[Tensor], R> {
   if (!['fast', 'exact', 'bf16'].includes(precision)) {
     throw new RangeError(`optimizeForInference: precision is fast, exact or bf16, got '${precision}'`);
   }
-  return capture<[Tensor], R>((x) => withPrecision(precision, () => module.eval().forward(x)), { frozen: true });
+  return capture<[Tensor], R>((x) => withPrecision(precision, () => module.eval().forward(x)), { frozen: true, plans });
 }

@@ -222,16 +222,18 @@ function removeIslands(labels: Int8Array, sources: readonly Source[], h: number,
     const region = [start];
     const rim = new Map<number, number>();
     visited[start] = 1;
-    for (const p of region) {
-      const around = [p % w > 0 ? p - 1 : -1, p % w < w - 1 ? p + 1 : -1, p - w, p + w < h * w ? p + w : -1];
-      for (const q of around) {
-        if (q < 0) continue;
-        if (labels[q] !== label) rim.set(labels[q], (rim.get(labels[q]) ?? 0) + 1);
-        else if (!visited[q]) {
-          visited[q] = 1;
-          region.push(q);
-        }
+    const meet = (q: number) => {
+      if (labels[q] !== label) rim.set(labels[q], (rim.get(labels[q]) ?? 0) + 1);
+      else if (!visited[q]) {
+        visited[q] = 1;
+        region.push(q);
       }
+    };
+    for (const p of region) {
+      if (p % w > 0) meet(p - 1);
+      if (p % w < w - 1) meet(p + 1);
+      if (p >= w) meet(p - w);
+      if (p + w < h * w) meet(p + w);
     }
     if (region.length >= ISLAND) continue;
     const [heir] = [...rim].filter(([name]) => name >= 0).sort((a, b) => b[1] - a[1])[0] ?? [UNSEEN];

@@ -50,7 +50,7 @@ export function loadDetector({ kind, weights }: DetectorSource): FaceDetector {
 export function loadRegressor(file: string): Regressor {
   const state = readState(file);
   const channels = state['conv1.weight']?.shape[0] ?? state['module.conv1.weight']?.shape[0] ?? 16;
-  const network = new MobileNetV1({ widthMultiplier: channels / 32 });
+  const network = new MobileNetV1({ widthMultiplier: channels / 32, initialize: false });
   intoModule(network, file, state, { ignore: MobileNetV1.trainingHeads });
   const one = optimizeForInference(network);
   const forward = (x: Tensor): Tensor =>

@@ -271,6 +271,10 @@ function modesLast(t: Tensors, field: string, n: number): { count: number; modes
   }
   const count = shape[2];
   const modes = new Float32Array(data.length);
-  for (let i = 0, at = 0; i < 3 * n; i++) for (let k = 0; k < count; k++) modes[k * 3 * n + i] = data[at++];
+  const block = 64; // rows that stay in cache while mode by mode is read down them
+  for (let begin = 0; begin < 3 * n; begin += block) {
+    const end = Math.min(begin + block, 3 * n);
+    for (let k = 0; k < count; k++) for (let i = begin; i < end; i++) modes[k * 3 * n + i] = data[i * count + k];
+  }
   return { count, modes };
 }

@@ -45,15 +45,21 @@ export interface Fitter {
 
 /**
  * A cascade for a face model, weights drawn from `manualSeed`'s stream. MobileNet's first stage sees the photo alone: p^0 is the same for
- * every crop. Throws ShapeError.
+ * every crop. `initialize: false` leaves all weights 0, for a state that is about to be loaded. Throws ShapeError.
  */
-export function createFitter(settings: FitterSettings, model: MorphableModel, statistics: ParameterStatistics): Fitter {
+export function createFitter(
+  settings: FitterSettings,
+  model: MorphableModel,
+  statistics: ParameterStatistics,
+  { initialize = true } = {},
+): Fitter {
   const { network, stages, width, side } = settings;
   const counts = { identity: model.identityCount, expression: model.expressionCount };
   const outputs = parameterCount(counts);
   const networks = Array.from({ length: stages }, (_, k): StageNetwork => {
-    if (network === 'mobilenet') return new MobileNetStage({ widthMultiplier: width, outputs, pncc: k > 0 });
-    return new TwoStreamNetwork({ outputs, baseWidth: Math.max(1, Math.round(32 * width)), side });
+    if (network === 'mobilenet')
+      return new MobileNetStage({ widthMultiplier: width, outputs, pncc: k > 0, initialize });
+    return new TwoStreamNetwork({ outputs, baseWidth: Math.max(1, Math.round(32 * width)), side, initialize });
   });
   const cascade = new Cascade(networks, new FaceFeatures(model, { side }), statistics);
   return { settings, cascade, statistics, start: initialVector(model, counts, { side }) };
@@ -131,7 +137,7 @@ export function loadFitter(path: string = SHIPPED_FITTER, model: MorphableModel 
   try {
     if (!mean || !std) throw new FormatError(path, 'mean, std', 'are missing');
     const values = (x: Tensor) => Float64Array.from(x.dataSync());
-    const fitter = createFitter(settings, model, { mean: values(mean), std: values(std) });
+    const fitter = createFitter(settings, model, { mean: values(mean), std: values(std) }, { initialize: false });
     fitter.cascade.loadStateDict(state, { from: 'torch' });
     fitter.cascade.eval();
     return fitter;

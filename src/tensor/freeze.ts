@@ -70,6 +70,9 @@ export function freeze(recorded: Program, outside: ReadonlySet<Storage>, results
       take(convolution, slots.y, slots.residual, numbers.activation, numbers.slope);
     } else if (convolution && name in ACTIVATIONS) {
       take(convolution, slots.y, -1, ACTIVATIONS[name], numbers.a);
+    } else if (convolution && name === 'prelu' && fixed(slots.y) && isPerChannel(step, convolution.numbers.oc)) {
+      take(convolution, slots.z, -1, ACTIVATIONS.leaky_relu, 0);
+      convolution.slots.slopes = slots.y;
     } else {
       kept.push(step);
       continue;
@@ -77,7 +80,7 @@ export function freeze(recorded: Program, outside: ReadonlySet<Storage>, results
     // Where its reader stood, the residual is there.
     kept.splice(kept.indexOf(convolution), 1);
     kept.push(convolution);
-    writers.set(slots.y, convolution);
+    writers.set(convolution.slots.y, convolution);
   }
   for (const step of kept) {
     const { scratch, w } = step.slots;
@@ -103,6 +106,12 @@ export function freeze(recorded: Program, outside: ReadonlySet<Storage>, results
     return program;
   };
   return { first: written(false), after: written(true), own };
+}
+
+/** Whether the second operand of an element-wise step is one number per channel. */
+function isPerChannel({ instruction: { numbers } }: Step, channels: number): boolean {
+  const { shape, ys } = numbers as Record<string, number[]>;
+  return shape[5] === channels && ys.every((stride, axis) => stride === Number(axis === 5) || shape[axis] === 1);
 }
 
 function decoded(recorded: Program): { steps: Step[]; bytes: Map<number, number> } {

@@ -201,19 +201,26 @@ export interface Captured<A extends Tensor[], R> {
  *
  * `frozen`: for inference. What fn reads from outside and does not write, weights above all, is constant from the first call on;
  * norms with fixed statistics go into the convolutions before them, and weights are brought into their kernels' order once.
+ * `plans`: how many combinations of shapes are kept at most; the one unused for longest goes.
  */
 export function capture<A extends Tensor[], R>(
   fn: (...args: A) => R,
-  options: { device?: string; frozen?: boolean } = {},
+  options: { device?: string; frozen?: boolean; plans?: number } = {},
 ): Captured<A, R> {
+  const { plans: most = Number.POSITIVE_INFINITY } = options;
   const plans = new Map<string, Plan<R>>();
   const call = (...args: A): R => {
     const device = args[0]?.owner ?? deviceNamed(options.device);
     const key = `${device.name} ${args.map((x) => `${x.dtype}${x.shape}`).join(' ')}`;
     let plan = plans.get(key);
-    if (!plan) {
+    if (plan) plans.delete(key);
+    else
       plan = persist(() => new Plan(device, fn as unknown as (...args: Tensor[]) => R, args, options.frozen ?? false));
-      plans.set(key, plan);
+    plans.set(key, plan); // the latest used is the last
+    for (const [oldest, unused] of plans) {
+      if (plans.size <= most) break;
+      unused.dispose();
+      plans.delete(oldest);
     }
     return plan.run(args);
   };

@@ -38,11 +38,16 @@ const start = (to: Float64Array, size: number, bias: Float64Array | undefined, c
   for (let i = 0; i < size; i++) to[i] = bias ? bias[i % channels] : 0;
 };
 
-/** y = activation(y + residual) */
-const end = (y: Float64Array, residual: Float64Array | undefined, { activation, slope }: Numbers): void => {
+/** y = activation(y + residual), slopes one per channel where they are given */
+const end = (
+  y: Float64Array,
+  { residual, slopes }: Record<string, Float64Array | undefined>,
+  { activation, slope, oc }: Numbers,
+): void => {
   for (let i = 0; i < y.length; i++) {
     const z = y[i] + (residual ? residual[i] : 0);
-    y[i] = z < 0 && activation > 0 ? (activation === 1 ? 0 : slope * z) : z;
+    const below = slopes ? slopes[i % oc] : slope;
+    y[i] = z < 0 && activation > 0 ? (activation === 1 ? 0 : below * z) : z;
   }
 };
 
@@ -91,7 +96,7 @@ const ended = (
   x: number[],
   w: number[],
   activation: number,
-  { padding = 0, groups = 1 } = {},
+  { padding = 0, groups = 1, prelu = false } = {},
 ): Sample => {
   const [n, ih, iw, ic] = x;
   const [oc, kh, kw] = w;
@@ -104,12 +109,12 @@ const ended = (
   const scratch = winograd ? 36 * 64 * 128 * (33 / 32) : kh * kw * 128 * ic;
   return {
     name,
-    inputs: { x, w, bias: [oc], residual: [n, oh, ow, oc] },
+    inputs: { x, w, bias: [oc], residual: [n, oh, ow, oc], ...(prelu ? { slopes: [oc] } : {}) },
     differentiable: [],
     tolerance: winograd ? 1e-5 : undefined,
-    run: ({ x, w, bias, residual }) =>
+    run: ({ x, w, bias, residual, slopes }) =>
       record(winograd ? 'winograd' : 'conv2d', {
-        inputs: winograd ? [x, w, bias, residual] : [x, undefined, w, bias, residual],
+        inputs: winograd ? [x, w, bias, residual, slopes] : [x, undefined, w, bias, residual, slopes],
         outputs: [{ shape: [n, oh, ow, oc] }, { shape: [scratch] }],
         params: { ...params, activation, slope: 0.2, packed: 0 },
       })[0],
@@ -118,14 +123,14 @@ const ended = (
 
 const cases: Case = {
   kernels: {
-    conv2d({ x, beside, w, bias, residual, y }, p) {
+    conv2d({ x, beside, w, bias, residual, slopes, y }, p) {
       start(y, p.n * p.oh * p.ow * p.oc, bias, p.oc);
       const wide = beside ? 2 * p.ic : p.ic / p.groups;
       products(p, (i, j, k) => {
         y[k] += x[i] * w[widened(j, p, wide)];
         if (beside) y[k] += beside[i] * w[widened(j, p, wide) + p.ic];
       });
-      end(y, residual, p);
+      end(y, { residual, slopes }, p);
     },
     conv2d_input({ y, w, bias, x }, p) {
       start(x, p.n * p.ih * p.iw * p.ic, bias, p.ic);
@@ -142,7 +147,7 @@ const cases: Case = {
       });
     },
     winograd(
-      { x, w, bias, residual, y },
+      { x, w, bias, residual, slopes, y },
       { n, ih, iw, ic, oh, ow, oc, ph, pw, turned, wc, w0, halved, activation, slope },
     ) {
       const p = { n, ih, iw, ic, oh, ow, oc, kh: 3, kw: 3, sh: 1, sw: 1, ph, pw, dh: 1, dw: 1, groups: 1 };
@@ -153,7 +158,7 @@ const cases: Case = {
         const to = halved ? ((row >> 1) * (ow / 2) + (column >> 1)) * oc + (k % oc) : k;
         y[to] += x[i] * w[turned ? (c * 9 + 8 - t) * wc + w0 + o : j];
       });
-      end(y, residual, { activation, slope });
+      end(y, { residual, slopes }, { activation, slope, oc });
     },
     winograd_weight({ x, y, w }, { n, ih, iw, ic, oh, ow, oc, ph, pw }) {
       start(w, oc * 9 * ic, undefined, 1);
@@ -235,6 +240,11 @@ const cases: Case = {
     ended('residual and leaky ReLU, narrow output', [1, 5, 5, 17], [3, 1, 1, 17], 2),
     ended('residual alone, 1x1', [1, 9, 9, 24], [70, 1, 1, 24], 0),
     ended('residual and leaky ReLU, Winograd', [1, 34, 33, 32], [67, 3, 3, 32], 2, { padding: 1 }),
+    ended('residual and PReLU', [1, 5, 6, 7], [70, 3, 3, 7], 2, { padding: 1, prelu: true }),
+    ended('residual and PReLU, two groups', [1, 5, 6, 8], [6, 3, 3, 4], 2, { groups: 2, prelu: true }),
+    ended('residual and PReLU, depthwise', [1, 6, 5, 19], [19, 3, 3, 1], 2, { padding: 1, groups: 19, prelu: true }),
+    ended('residual and PReLU, narrow output', [1, 5, 5, 17], [3, 1, 1, 17], 2, { prelu: true }),
+    ended('residual and PReLU, Winograd', [1, 9, 10, 32], [37, 3, 3, 32], 2, { padding: 1, prelu: true }),
     inBf16('1x1', [1, 7, 7, 96], [40, 1, 1, 96]),
     inBf16('3x3 stride 2, ragged', [2, 9, 8, 34], [37, 3, 3, 34], { padding: 1, stride: 2 }),
     inBf16('many channels', [1, 3, 3, 1090], [33, 1, 1, 1090]),

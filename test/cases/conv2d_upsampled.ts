@@ -18,7 +18,7 @@ const sample = (name: string, [n, h, w, ic]: number[], sc: number, oc: number, {
 });
 
 /** The kernel with what a frozen step puts behind it. */
-const ended = (name: string, sc: number, activation: number): Sample => {
+const ended = (name: string, sc: number, activation: number, { prelu = false } = {}): Sample => {
   const [n, ih, iw, ic, oc] = [1, 7, 6, 19, 35];
   const [oh, ow] = [2 * ih, 2 * iw];
   const tile = 4;
@@ -30,12 +30,13 @@ const ended = (name: string, sc: number, activation: number): Sample => {
       w: [oc, 3, 3, ic + sc],
       residual: [n, oh, ow, oc],
       ...(sc > 0 ? { skip: [n, oh, ow, sc] } : {}),
+      ...(prelu ? { slopes: [oc] } : {}),
     },
     differentiable: [],
     tolerance: 1e-5,
-    run: ({ x, w, skip, residual }) =>
+    run: ({ x, w, skip, residual, slopes }) =>
       record('winograd_up', {
-        inputs: [x, skip, w, undefined, residual],
+        inputs: [x, skip, w, undefined, residual, slopes],
         outputs: [{ shape: [n, oh, ow, oc] }, { shape: [45 * 64 * 66] }],
         params,
       })[0],
@@ -44,7 +45,7 @@ const ended = (name: string, sc: number, activation: number): Sample => {
 
 const cases: Case = {
   kernels: {
-    winograd_up({ x, skip, w, bias, residual, y }, { n, ih, iw, ic, sc, oh, ow, oc, activation, slope }) {
+    winograd_up({ x, skip, w, bias, residual, slopes, y }, { n, ih, iw, ic, sc, oh, ow, oc, activation, slope }) {
       const channels = ic + sc;
       for (let i = 0; i < n; i++)
         for (let v = 0; v < oh; v++)
@@ -61,7 +62,8 @@ const cases: Case = {
                 for (let c = 0; c < ic; c++) sum += x[small + c] * w[from + c];
                 for (let c = 0; c < sc; c++) sum += skip[large + c] * w[from + ic + c];
               }
-              y[at] = sum < 0 && activation > 0 ? (activation === 1 ? 0 : slope * sum) : sum;
+              const below = slopes ? slopes[o] : slope;
+              y[at] = sum < 0 && activation > 0 ? (activation === 1 ? 0 : below * sum) : sum;
             }
     },
     winograd_up_weight({ x, skip, y, w }, { n, ih, iw, ic, sc, oh, ow, oc }) {
@@ -93,6 +95,7 @@ const cases: Case = {
     sample('few channels, as a composition', [1, 3, 2, 5], 3, 4, { bias: true }),
     ended('x alone, residual and ReLU', 0, 1),
     ended('with a skip, residual and leaky ReLU', 22, 2),
+    ended('with a skip, residual and PReLU', 22, 2, { prelu: true }),
   ],
   benchmarks: [
     sample('2048 up and 1024 -> 256 @16', [1, 8, 8, 2048], 1024, 256),

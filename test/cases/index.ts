@@ -1,5 +1,6 @@
 // All case files, and the reference device made of their kernels.
 import { registerReference } from '../reference.js';
+import area from './area.js';
 import attentionGate from './attention_gate.js';
 import batchNorm from './batch_norm.js';
 import boxQuadratic from './box_quadratic.js';
@@ -25,6 +26,7 @@ import softmax from './softmax.js';
 import visibility from './visibility.js';
 
 export const cases: Record<string, Case> = {
+  area,
   attentionGate,
   batchNorm,
   boxQuadratic,
