@@ -51,13 +51,17 @@ __global__ void __launch_bounds__(kBlock) moments(attention_gate_args p) {
   if (threadIdx.x == 0) *p.mean_p = float(mean), *p.variance_p = float(variance);
 }
 
-template <class T> __global__ void open(attention_gate_args p) {
+template <class T, int kCount> __global__ void open(attention_gate_args p) {
   const float scale = *p.weight_p / std::sqrt(*p.variance_p + p.eps_p);
-  for (int64_t i = thread_number(); i < p.n * p.h * p.w * p.c; i += grid_threads()) {
+  for (int64_t i = kCount * thread_number(); i < p.n * p.h * p.w * p.c; i += kCount * grid_threads()) {
     const int64_t pixel = i / p.c;
     const float map = 1 / (1 + scalar::exponential(-((p.p[pixel] - *p.mean_p) * scale + *p.bias_p)));
     if (i % p.c == 0) p.map[pixel] = map;
-    put(as<T>(p.y)[i], number(as<T>(p.x)[i]) * map);
+    float v[kCount];
+    read(as<T>(p.x) + i, v);
+#pragma unroll
+    for (float& one : v) one *= map;
+    write(as<T>(p.y) + i, v);
   }
 }
 
@@ -146,12 +150,12 @@ template <class T> __global__ void to_products(attention_gate_grad_args p, const
 
 void attention_gate(const attention_gate_args& p, Queue& queue) {
   const int64_t rows = p.n * p.h * p.w;
-  of_stored_type(p.stored, [&](auto type) {
+  by_packs(p.stored, p.c, [&](auto type, auto count) {
     using T = decltype(type);
     launch<project<T>>(queue, {grid_for(rows * 32, kBlock), kBlock}, p);
     launch<moments>(queue, {dim3(1), kBlock}, p);
-    launch<open<T>>(queue, {grid_for(rows * p.c, kBlock), kBlock}, p);
-  });
+    launch<open<T, count>>(queue, {grid_for(rows * p.c / count, kBlock), kBlock}, p);
+  }, p.x, p.y);
 }
 
 void attention_gate_grad(const attention_gate_grad_args& p, Queue& queue) {

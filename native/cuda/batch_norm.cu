@@ -81,19 +81,14 @@ struct Affine {
   __device__ float operator()(float x) const { return (x - mean) * scale + bias; }
 };
 
-template <class T> __global__ void apply(batch_norm_apply_args p) {
-  for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads())
-    put(as<T>(p.y)[i], activated(Affine(p, i % p.c)(number(as<T>(p.x)[i])) + (p.residual ? number(as<T>(p.residual)[i]) : 0.f), p.activation, p.slope));
-}
-
-template <class T> __global__ void apply_packs(batch_norm_apply_args p) {
-  for (int64_t i = kPack<T> * thread_number(); i < p.rows * p.c; i += kPack<T> * grid_threads()) {
+template <class T, int kCount> __global__ void apply(batch_norm_apply_args p) {
+  for (int64_t i = kCount * thread_number(); i < p.rows * p.c; i += kCount * grid_threads()) {
     const int64_t j = i % p.c;
-    float v[kPack<T>], r[kPack<T>] = {};
+    float v[kCount], r[kCount] = {};
     read(as<T>(p.x) + i, v);
     if (p.residual) read(as<T>(p.residual) + i, r);
 #pragma unroll
-    for (int k = 0; k < kPack<T>; k++) v[k] = activated(Affine(p, j + k)(v[k]) + r[k], p.activation, p.slope);
+    for (int k = 0; k < kCount; k++) v[k] = activated(Affine(p, j + k)(v[k]) + r[k], p.activation, p.slope);
     write(as<T>(p.y) + i, v);
   }
 }
@@ -140,12 +135,18 @@ __global__ void finish_gradients(batch_norm_grad_args p, const GradientSums* par
   of[j] = {float(all.dz / double(p.rows)), float(all.product / double(p.rows)) * inverse};
 }
 
-template <class T> __global__ void apply_gradients(batch_norm_grad_args p, const Coefficients* of) {
-  for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads()) {
-    const Coefficients c = of[i % p.c];
-    const Affine z(p, i % p.c);
-    const float x = number(as<T>(p.x)[i]), dz = passed(z(x), number(as<T>(p.dy)[i]), p.activation, p.slope);
-    put(as<T>(p.dx)[i], z.scale * (dz - c.mean_dz - c.slope * (x - z.mean)));
+template <class T, int kCount> __global__ void apply_gradients(batch_norm_grad_args p, const Coefficients* of) {
+  for (int64_t i = kCount * thread_number(); i < p.rows * p.c; i += kCount * grid_threads()) {
+    const int64_t j = i % p.c;
+    float x[kCount], dz[kCount];
+    read(as<T>(p.x) + i, x), read(as<T>(p.dy) + i, dz);
+#pragma unroll
+    for (int k = 0; k < kCount; k++) {
+      const Coefficients c = of[j + k];
+      const Affine z(p, j + k);
+      dz[k] = z.scale * (passed(z(x[k]), dz[k], p.activation, p.slope) - c.mean_dz - c.slope * (x[k] - z.mean));
+    }
+    write(as<T>(p.dx) + i, dz);
   }
 }
 
@@ -178,24 +179,21 @@ void batch_norm_stats(const batch_norm_stats_args& p, Queue& queue) {
 }
 
 void batch_norm_apply(const batch_norm_apply_args& p, Queue& queue) {
-  of_stored_type(p.stored, [&](auto type) {
-    using T = decltype(type);
-    const int64_t size = p.rows * p.c;
-    if (p.c % kPack<T> == 0 && aligned16(p.x, p.y, p.residual)) launch<apply_packs<T>>(queue, {grid_for(size / kPack<T>, kMap), kMap}, p);
-    else launch<apply<T>>(queue, {grid_for(size, kMap), kMap}, p);
-  });
+  by_packs(p.stored, p.c, [&](auto type, auto count) {
+    launch<apply<decltype(type), count>>(queue, {grid_for(p.rows * p.c / count, kMap), kMap}, p);
+  }, p.x, p.y, p.residual);
 }
 
 void batch_norm_grad(const batch_norm_grad_args& p, Queue& queue) {
   const Cut cut(p.rows, p.c);
   auto* partial = queue.workspace<GradientSums>(cut.parts * p.c + p.c);  // the coefficients behind the sums
   auto* of = reinterpret_cast<Coefficients*>(partial + cut.parts * p.c);
-  of_stored_type(p.stored, [&](auto type) {
+  by_packs(p.stored, p.c, [&](auto type, auto count) {
     using T = decltype(type);
     launch<part_gradients<T>>(queue, cut.launch(), p, partial, cut.size);
     launch<finish_gradients>(queue, {grid_for(p.c, kMap), kMap}, p, partial, of, cut.parts);
-    launch<apply_gradients<T>>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p, of);
-  });
+    launch<apply_gradients<T, count>>(queue, {grid_for(p.rows * p.c / count, kMap), kMap}, p, of);
+  }, p.x, p.dy, p.dx);
 }
 
 void lerp(const lerp_args& p, Queue& queue) { launch<interpolate_towards>(queue, {grid_for(p.size, kMap), kMap}, p); }

@@ -1,4 +1,5 @@
 // Element-wise kernels: the functions of scalar.h over contiguous (unary) or broadcast (binary) operands, neighbours of 16 bytes a thread.
+#include <numeric>
 #include "stored.h"
 
 namespace rescunet::cuda {
@@ -9,29 +10,22 @@ constexpr int kBlock = 256;
 using Unary = float (*)(float, float, float);
 using Binary = float (*)(float, float, float, float);
 
-template <Unary kFunction, class T> __global__ void map(const T* x, T* y, int64_t size, float a, float b) {
-  for (int64_t i = thread_number(); i < size; i += grid_threads()) put(y[i], kFunction(number(x[i]), a, b));
-}
-
-template <Unary kFunction, class T> __global__ void map_packs(const T* x, T* y, int64_t packs, float a, float b) {
-  for (int64_t i = thread_number(); i < packs; i += grid_threads()) {
-    float v[kPack<T>];
-    read(x + i * kPack<T>, v);
+template <Unary kFunction, class T, int kCount> __global__ void map(const T* x, T* y, int64_t size, float a, float b) {
+  for (int64_t i = kCount * thread_number(); i < size; i += kCount * grid_threads()) {
+    float v[kCount];
+    read(x + i, v);
 #pragma unroll
     for (float& one : v) one = kFunction(one, a, b);
-    write(y + i * kPack<T>, v);
+    write(y + i, v);
   }
 }
 
 template <Unary kFunction, class Args> void unary(const Args& p, Queue& queue) {
-  of_stored_type(p.stored, [&](auto type) {
+  by_packs(p.stored, p.size, [&](auto type, auto count) {
     using T = decltype(type);
-    const auto* x = reinterpret_cast<const T*>(p.x);
-    auto* y = reinterpret_cast<T*>(p.y);
-    const int64_t packs = p.size / kPack<T>;
-    if (p.size % kPack<T> == 0 && aligned16(x, y)) launch<map_packs<kFunction, T>>(queue, {grid_for(packs, kBlock), kBlock}, x, y, packs, p.a, p.b);
-    else launch<map<kFunction, T>>(queue, {grid_for(p.size, kBlock), kBlock}, x, y, p.size, p.a, p.b);
-  });
+    const Launch whole{grid_for(p.size / count, kBlock), kBlock};
+    launch<map<kFunction, T, count>>(queue, whole, reinterpret_cast<const T*>(p.x), reinterpret_cast<T*>(p.y), p.size, p.a, p.b);
+  }, p.x, p.y);
 }
 
 // The axes of a broadcast, fewest possible: neighbours that both operands walk through evenly are one.
@@ -57,17 +51,16 @@ struct Axes {
     return product;
   }
 
-  // Whether runs of `length` along the last axis are neighbours, or one number repeated, in both operands and aligned in all.
-  bool packs(int length, const float* x, const float* y, const float* z) const {
+  // Of what runs along the last axis are made in both operands: neighbours, or one number repeated, at places that are multiples of it.
+  int64_t run() const {
     const int last = count - 1;
-    if (shape[last] % length || !aligned16(z)) return false;
-    const auto fits = [&](const float* p, const int64_t* strides) {
-      if (strides[last] == 0) return true;
-      bool even = strides[last] == 1 && aligned16(p);
-      for (int d = 0; d < last; d++) even = even && strides[d] % length == 0;
-      return even;
-    };
-    return fits(x, xs) && fits(y, ys);
+    int64_t whole = shape[last];
+    for (const int64_t* strides : {xs, ys}) {
+      if (strides[last] == 0) continue;
+      if (strides[last] != 1) return 1;
+      for (int d = 0; d < last; d++) whole = std::gcd(whole, strides[d]);
+    }
+    return whole;
   }
 
   __device__ void locate(int64_t i, int64_t& x, int64_t& y) const {
@@ -80,45 +73,34 @@ struct Axes {
   }
 };
 
-template <Binary kFunction, class T> __global__ void combine(Operand<T> x, Operand<T> y, T* z, Axes axes, int64_t size, float a, float b) {
-  for (int64_t i = thread_number(); i < size; i += grid_threads()) {
-    int64_t at_x, at_y;
-    axes.locate(i, at_x, at_y);
-    put(z[i], kFunction(x[at_x], y[at_y], a, b));
-  }
-}
-
-template <class T> __device__ void read_or_repeat(const Operand<T>& p, int64_t i, bool repeated, float (&v)[kPack<T>]) {
+template <int kCount, class T> __device__ void read_or_repeat(const Operand<T>& p, int64_t i, bool repeated, float (&v)[kCount]) {
   if (!repeated) return p.read(i, v);
   const float same = p[i];
 #pragma unroll
   for (float& one : v) one = same;
 }
 
-template <Binary kFunction, class T> __global__ void combine_packs(Operand<T> x, Operand<T> y, T* z, Axes axes, int64_t packs, float a, float b) {
+template <Binary kFunction, class T, int kCount> __global__ void combine(Operand<T> x, Operand<T> y, T* z, Axes axes, int64_t size, float a, float b) {
   const bool x_repeats = axes.xs[axes.count - 1] == 0, y_repeats = axes.ys[axes.count - 1] == 0;
-  for (int64_t i = thread_number(); i < packs; i += grid_threads()) {
+  for (int64_t i = kCount * thread_number(); i < size; i += kCount * grid_threads()) {
     int64_t at_x, at_y;
-    axes.locate(kPack<T> * i, at_x, at_y);
-    float u[kPack<T>], v[kPack<T>];
+    axes.locate(i, at_x, at_y);
+    float u[kCount], v[kCount];
     read_or_repeat(x, at_x, x_repeats, u), read_or_repeat(y, at_y, y_repeats, v);
 #pragma unroll
-    for (int k = 0; k < kPack<T>; k++) u[k] = kFunction(u[k], v[k], a, b);
-    write(z + kPack<T> * i, u);
+    for (int k = 0; k < kCount; k++) u[k] = kFunction(u[k], v[k], a, b);
+    write(z + i, u);
   }
 }
 
 template <Binary kFunction, class Args> void binary(const Args& p, Queue& queue) {
   const Axes axes(p.shape, p.xs, p.ys);
-  const int64_t size = axes.size();
-  of_stored_type(p.stored, [&](auto type) {
+  const int64_t size = axes.size(), run = axes.run();
+  by_packs(p.stored, run, [&](auto type, auto count) {
     using T = decltype(type);
     const Operand<T> x(p.x, p.stored, 0), y(p.y, p.stored, 1);
-    auto* z = reinterpret_cast<T*>(p.z);
-    const int64_t packs = size / kPack<T>;
-    if (axes.packs(kPack<T>, p.x, p.y, p.z)) launch<combine_packs<kFunction, T>>(queue, {grid_for(packs, kBlock), kBlock}, x, y, z, axes, packs, p.a, p.b);
-    else launch<combine<kFunction, T>>(queue, {grid_for(size, kBlock), kBlock}, x, y, z, axes, size, p.a, p.b);
-  });
+    launch<combine<kFunction, T, count>>(queue, {grid_for(size / count, kBlock), kBlock}, x, y, reinterpret_cast<T*>(p.z), axes, size, p.a, p.b);
+  }, axes.xs[axes.count - 1] ? p.x : nullptr, axes.ys[axes.count - 1] ? p.y : nullptr, p.z);
 }
 
 template <class T> __global__ void choose(Operand<T> condition, Operand<T> x, Operand<T> y, T* z, int64_t size) {

@@ -56,10 +56,12 @@ const NUMBERS: readonly string[] = ['int', 'real', 'ints', 'counts'];
 const places: readonly Field[][] = kernels.map(({ fields }) => fields.filter(({ kind }) => !NUMBERS.includes(kind)));
 const readsStored: readonly boolean[] = kernels.map(({ fields }) => fields.some(({ name }) => name === 'stored'));
 
-/** The value of STORED (kernels.def) for an opcode: one bit per buffer that is bf16 where the line says float. */
-export function storedBits(opcode: number, types: readonly (DType | undefined)[]): number {
-  return places[opcode].reduce((bits, { type }, i) => bits | (Number(type === 'float' && types[i] === 'bf16') << i), 0);
-}
+/** The value of STORED (kernels.def): one bit per buffer that is bf16 where the line says float. */
+const storedBits = (opcode: number, buffers: readonly Buffers[]): number =>
+  places[opcode].reduce((bits, { type }, i) => {
+    const buffer = buffers[i];
+    return type === 'float' && buffer instanceof Tensor && buffer.dtype === 'bf16' ? bits | (1 << i) : bits;
+  }, 0);
 
 /**
  * Appends one instruction over existing buffers, in the field order of the def line. Buffers of bf16 may stand where it says float: a device that does not
@@ -82,8 +84,7 @@ export function emit(kernel: string, buffers: readonly Buffers[], params: Params
     return storage.slot;
   };
   const slots = buffers.map((buffer) => (Array.isArray(buffer) ? buffer.map(slotOf) : slotOf(buffer as Tensor)));
-  const types = buffers.map((buffer) => (buffer instanceof Tensor ? buffer.dtype : undefined));
-  const stored = storedBits(opcode, types);
+  const stored = storedBits(opcode, buffers);
   if (stored !== 0 && !(readsStored[opcode] && device.backend.readsBf16)) {
     emitWidened(opcode, buffers, stored, params);
     return;
