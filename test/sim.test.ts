@@ -2,9 +2,11 @@
 // three orders, which must agree to the bit, and on a card where the addon has one.
 import { describe, expect, it } from 'vitest';
 import '../src/tensor/index.js';
-import { tensor } from '../src/tensor/create.js';
+import { ones, tensor } from '../src/tensor/create.js';
 import { AddonBackend, devices, registerDevice } from '../src/tensor/device.js';
 import { addon } from '../src/tensor/native.js';
+import { batchNorm } from '../src/tensor/ops/batch_norm.js';
+import { conv2d } from '../src/tensor/ops/conv2d.js';
 import { add, mul } from '../src/tensor/ops/elementwise.js';
 import { cast, gather } from '../src/tensor/ops/layout.js';
 import { matmul } from '../src/tensor/ops/matmul.js';
@@ -119,6 +121,37 @@ describe.skipIf(tested.length === 0)('CUDA kernels', () => {
     expect(kernels.filter((line) => line.startsWith('cast'))).toEqual([]);
     expect(kernels.filter((line) => / stored=[1-9]/.test(line)).length).toBe(4);
     captured.dispose();
+  });
+
+  it.each(tested)('%s: a frozen step over bf16 maps keeps their types', async (device) => {
+    const waves = (shape: number[], phase: number) => {
+      const size = shape.reduce((product, n) => product * n, 1);
+      return tensor(
+        Float32Array.from({ length: size }, (_, i) => Math.sin(i * phase)),
+        { shape, device },
+      );
+    };
+    const w = waves([16, 3, 3, 16], 1.3);
+    const norm = {
+      weight: waves([16], 2),
+      bias: waves([16], 3),
+      runningMean: waves([16], 4),
+      runningVar: ones([16], { device }),
+    };
+    for (const size of [4, 16]) {
+      const x = cast(waves([1, size, size, 16], 0.7), 'bf16');
+      const step = (x: Tensor) =>
+        batchNorm(conv2d(x, w, { padding: 1 }), { ...norm, residual: x, activation: 'relu' as const });
+      const frozen = capture(step, { frozen: true });
+      const plain = step(x);
+      for (let i = 0; i < 3; i++) {
+        const y = frozen(x);
+        expect(y.dtype).toBe('bf16');
+        const [a, b] = [asNumbers(await y.data(), 'bf16'), asNumbers(await plain.data(), 'bf16')];
+        expectClose(a, b, 2 ** -6, `${size}x${size}`);
+      }
+      frozen.dispose();
+    }
   });
 
   it.each(tested)('%s: a captured step gives what the step gives, replay after replay', async (device) => {
