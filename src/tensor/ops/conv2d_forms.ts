@@ -5,8 +5,8 @@
 //   input    (y, w) -> x     grad: y: forward(dx, w)  w: weight(dx, y)
 //   weight   (x, y) -> w     grad: x: input(y, dw)    y: forward(x, dw)
 //
-// x and y are of one type, f32 or bf16, w is f32. Where a convolution reads two maps as one, the derivatives of each are taken where the other's channels lie: `inputPart` reads some channels of the
-// weights.
+// x and y are of one type, f32 or bf16, w is f32. Where a convolution reads two maps as one, the derivatives of each are taken where the other's channels
+// lie: `inputPart` reads some channels of the weights.
 import { throughComposition } from '../fused.js';
 import { derive, record } from '../record.js';
 import { roundUp, type Shape } from '../shape.js';
