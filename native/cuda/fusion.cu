@@ -1,4 +1,5 @@
 // Fast normalised fusion: a weighted mean of two maps, and its gradients in one pass over them.
+#include "stored.h"
 #include "sums.h"
 
 namespace rescunet::cuda {
@@ -16,19 +17,30 @@ struct Shares {
   }
 };
 
-__global__ void mix(fusion_args p) {
+template <class T, int kCount> __global__ void mix(fusion_args p) {
   const Shares share(p.weight, p.eps);
-  for (int64_t i = thread_number(); i < p.size; i += grid_threads()) p.y[i] = share.a * p.a[i] + share.b * p.b[i];
+  for (int64_t i = kCount * thread_number(); i < p.size; i += kCount * grid_threads()) {
+    float a[kCount], b[kCount];
+    read(as<T>(p.a) + i, a), read(as<T>(p.b) + i, b);
+#pragma unroll
+    for (int k = 0; k < kCount; k++) a[k] = share.a * a[k] + share.b * b[k];
+    write(as<T>(p.y) + i, a);
+  }
 }
 
 // partial [kParts][2]: sums of dy a and dy b
-__global__ void __launch_bounds__(kBlock) unmix(fusion_grad_args p, double* partial) {
+template <class T, int kCount> __global__ void __launch_bounds__(kBlock) unmix(fusion_grad_args p, double* partial) {
   const Shares share(p.weight, p.eps);
   double with_a = 0, with_b = 0;
-  for (int64_t i = thread_number(); i < p.size; i += grid_threads()) {
-    const float dy = p.dy[i];
-    p.da[i] = share.a * dy, p.db[i] = share.b * dy;
-    with_a += double(dy * p.a[i]), with_b += double(dy * p.b[i]);
+  for (int64_t i = kCount * thread_number(); i < p.size; i += kCount * grid_threads()) {
+    float dy[kCount], a[kCount], b[kCount];
+    read(as<T>(p.dy) + i, dy), read(as<T>(p.a) + i, a), read(as<T>(p.b) + i, b);
+#pragma unroll
+    for (int k = 0; k < kCount; k++) {
+      with_a += double(dy[k] * a[k]), with_b += double(dy[k] * b[k]);
+      a[k] = share.a * dy[k], b[k] = share.b * dy[k];
+    }
+    write(as<T>(p.da) + i, a), write(as<T>(p.db) + i, b);
   }
   with_a = block_sum<kBlock>(with_a), with_b = block_sum<kBlock>(with_b);
   if (threadIdx.x == 0) partial[2 * blockIdx.x] = with_a, partial[2 * blockIdx.x + 1] = with_b;
@@ -47,11 +59,17 @@ __global__ void finish(fusion_grad_args p, const double* partial) {
 
 }  // namespace
 
-void fusion(const fusion_args& p, Queue& queue) { launch<mix>(queue, {grid_for(p.size, kBlock), kBlock}, p); }
+void fusion(const fusion_args& p, Queue& queue) {
+  by_packs(p.stored, p.size, [&](auto type, auto count) {
+    launch<mix<decltype(type), count>>(queue, {grid_for(p.size / count, kBlock), kBlock}, p);
+  }, p.a, p.b, p.y);
+}
 
 void fusion_grad(const fusion_grad_args& p, Queue& queue) {
   auto* partial = queue.workspace<double>(2 * kParts);
-  launch<unmix>(queue, {dim3(unsigned(kParts)), kBlock}, p, partial);
+  by_packs(p.stored, p.size, [&](auto type, auto count) {
+    launch<unmix<decltype(type), count>>(queue, {dim3(unsigned(kParts)), kBlock}, p, partial);
+  }, p.a, p.b, p.dy, p.da, p.db);
   launch<finish>(queue, {dim3(1), 32}, p, partial);
 }
 

@@ -67,11 +67,11 @@ export function freeze(recorded: Program, outside: ReadonlySet<Storage>, results
       own.push(weights, bias);
       for (const { storage } of [weights, bias]) constants.set(storage.slot, storage);
       Object.assign(convolution.slots, { w: weights.storage.slot, bias: bias.storage.slot });
-      take(convolution, slots.y, slots.residual, numbers.activation, numbers.slope);
+      take(convolution, step, numbers.activation, numbers.slope);
     } else if (convolution && name in ACTIVATIONS) {
-      take(convolution, slots.y, -1, ACTIVATIONS[name], numbers.a);
+      take(convolution, step, ACTIVATIONS[name], numbers.a);
     } else if (convolution && name === 'prelu' && fixed(slots.y) && isPerChannel(step, convolution.numbers.oc)) {
-      take(convolution, slots.z, -1, ACTIVATIONS.leaky_relu, 0);
+      take(convolution, step, ACTIVATIONS.leaky_relu, 0, 'z');
       convolution.slots.slopes = slots.y;
     } else {
       kept.push(step);
@@ -128,11 +128,23 @@ function decoded(recorded: Program): { steps: Step[]; bytes: Map<number, number>
   return { steps, bytes };
 }
 
-/** The convolution does what stood behind it. */
-function take(convolution: Step, y: number, residual: number, activation: number, slope: number): void {
-  Object.assign(convolution.slots, { y, residual });
+/** The convolution does what stood behind it, whose output is `result`, into a map of that one's type. */
+function take(convolution: Step, behind: Step, activation: number, slope: number, result = 'y'): void {
+  Object.assign(convolution.slots, { y: behind.slots[result], residual: behind.slots.residual ?? -1 });
   Object.assign(convolution.numbers, { activation, slope });
+  if (convolution.numbers.stored === undefined) return; // reads and writes f32, as then does what stands behind it
+  for (const [name, theirs] of Object.entries({ y: result, residual: 'residual' })) {
+    const bit = bitOf(convolution, name);
+    const set = (behind.numbers.stored ?? 0) & bitOf(behind, theirs);
+    convolution.numbers.stored = (convolution.numbers.stored & ~bit) | (set ? bit : 0);
+  }
 }
+
+/** Of a buffer in `stored` (kernels.def); 0 where the kernel has none of the name. */
+const bitOf = ({ instruction: { buffers } }: Step, name: string): number => {
+  const at = buffers.findIndex((buffer) => buffer.name === name);
+  return at < 0 ? 0 : 1 << at;
+};
 
 /** Weights [oc, k] and bias [oc] of a convolution with the norm after it. */
 function folded({ slots, numbers }: Step, norm: Step, constants: ReadonlyMap<number, Storage>): [Tensor, Tensor] {

@@ -44,7 +44,7 @@ function gradients(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
   const order = path(loss, new Set(targets));
   const between = new Set(order);
   const received = new Map<Tensor, Tensor>();
-  if (between.has(loss)) received.set(loss, full(loss.shape, 1, { device: loss.device }));
+  if (between.has(loss)) received.set(loss, full(loss.shape, 1, { dtype: loss.dtype, device: loss.device }));
   for (const node of order) {
     const dy = received.get(node);
     if (!dy || !node.origin) continue;
@@ -56,11 +56,19 @@ function gradients(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
         throw new Error(`gradient: a variable used by ${op} was assigned since; take the gradient before assigning`);
       }
       const dx = rule(dy);
+      if (dx.dtype !== input.dtype) {
+        throw new ShapeError(
+          `gradient: ${op} gave ${dx.dtype} as the gradient of its input ${i} ${showShape(input.shape)} ${input.dtype}`,
+        );
+      }
       const sum = received.get(input);
       received.set(input, sum ? add(sum, dx) : dx);
     });
   }
-  return targets.map((target) => received.get(target) ?? full(target.shape, 0, { device: target.device }));
+  return targets.map((target) => {
+    const { shape, dtype, device } = target;
+    return received.get(target) ?? full(shape, 0, { dtype, device });
+  });
 }
 
 /**
