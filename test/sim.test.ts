@@ -71,14 +71,14 @@ describe.skipIf(tested.length === 0)('CUDA kernels', () => {
     ['tf32', '80', 2e-3],
     ['tf32', '90', 2e-3],
     ['bf16', '80', 1.5e-2],
+    ['bf16', '90', 1.5e-2],
   ] as const)('tensor cores, %s, sm_%s', (precision, architecture, tolerance) => {
     const RESCUNET_PRECISION = precision;
     const cards = addon.devices().includes('cuda') ? [opened('cuda', { RESCUNET_PRECISION })] : [];
     const devices = emulated
       ? [...cards, ...inOrders({ RESCUNET_PRECISION, RESCUNET_SIM_ARCHITECTURE: architecture })]
       : cards;
-    // Only convolutions have a path of their own on sm_90.
-    for (const stem of architecture === '90' ? ['conv2d'] : ['matmul', 'conv2d'])
+    for (const stem of ['matmul', 'conv2d'])
       for (const sample of cases[stem].samples.filter(({ name }) => !name.startsWith('Winograd')))
         it(`${stem}, ${sample.name}`, async () => {
           const seed = seedOf(`${stem} ${sample.name}`);

@@ -1,4 +1,5 @@
 // Weight gradient: dW [oc, (tap, ic)] = dY^T [oc, pixels] X [pixels, (tap, ic)], a long sum over pixels, so always split.
+#include "convolve.h"
 #include "depthwise.h"
 #include "product.h"
 
@@ -7,6 +8,7 @@ namespace rescunet::cuda {
 void conv2d_weight(const conv2d_weight_args& p, Queue& queue) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, width = p.kh * p.kw * icg;
   if (icg == 1 && ocg == 1) return depthwise_weight(p, queue);
+  if (weight_by_warpgroups(p, queue)) return;
   if (p.beside) {
     const ProductSize size{1, int(p.oc), int(p.ic), int(p.n * p.oh * p.ow)};
     for (const float* x : {p.x, p.beside})

@@ -1,5 +1,6 @@
 // Depthwise convolution and its gradients (w [c, kh, kw, 1]): a thread per output, neighbouring threads on neighbouring channels.
 #include "depthwise.h"
+#include "ending.h"
 #include "sums.h"
 
 namespace rescunet::cuda {
@@ -7,17 +8,17 @@ namespace {
 
 constexpr int kBlock = 256;
 
-__global__ void forward(conv2d_args p) {
+__global__ void forward(conv2d_args p, Ending end) {
   for (int64_t i = thread_number(); i < p.n * p.oh * p.ow * p.ic; i += grid_threads()) {
     const int64_t c = i % p.ic, ox = i / p.ic % p.ow, oy = i / p.ic / p.ow % p.oh, n = i / p.ic / p.ow / p.oh;
-    float sum = p.bias ? p.bias[c] : 0.f;
+    float sum = 0;
     for (int64_t ky = 0; ky < p.kh; ky++)
       for (int64_t kx = 0; kx < p.kw; kx++) {
         const int64_t iy = oy * p.sh - p.ph + ky * p.dh, ix = ox * p.sw - p.pw + kx * p.dw;
         if (iy < 0 || iy >= p.ih || ix < 0 || ix >= p.iw) continue;
         sum += p.x[((n * p.ih + iy) * p.iw + ix) * p.ic + c] * p.w[(c * p.kh + ky) * p.kw + kx];
       }
-    p.y[i] = sum;
+    p.y[i] = end(sum, i, int(c));
   }
 }
 
@@ -63,7 +64,9 @@ __global__ void __launch_bounds__(kBlock) weight_gradient(conv2d_weight_args p) 
 
 }  // namespace
 
-void depthwise(const conv2d_args& p, Queue& queue) { launch<forward>(queue, {grid_for(p.n * p.oh * p.ow * p.ic, kBlock), kBlock}, p); }
+void depthwise(const conv2d_args& p, Queue& queue) {
+  launch<forward>(queue, {grid_for(p.n * p.oh * p.ow * p.ic, kBlock), kBlock}, p, Ending(p.bias, p.residual, p.activation, p.slope));
+}
 void depthwise_input(const conv2d_input_args& p, Queue& queue) { launch<input_gradient>(queue, {grid_for(p.n * p.ih * p.iw * p.ic, kBlock), kBlock}, p); }
 void depthwise_weight(const conv2d_weight_args& p, Queue& queue) {
   launch<weight_gradient>(queue, {dim3(unsigned(ceil_divide(p.ic, 32)), unsigned(p.kh * p.kw)), kBlock}, p);

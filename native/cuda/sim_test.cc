@@ -100,14 +100,14 @@ template <bool kWarpBarrier> __global__ void product(const float* x, float* y) {
 // Eight tiles, two stages, by the tensor memory accelerator: each is multiplied with itself by the warpgroup.
 template <bool kWaitForProduct, bool kReleaseLate> __global__ void tiles(const float* x, float* y) {
   const uint32_t base = shared_address(dynamic_shared<char>()), full = base + 2 * 8192, empty = full + 16;
-  const TensorMap map = matrix_map(x, 32, 32, 64);
+  const TensorMap map = matrix_map(x, {32, 32, 1, 32, 1024}, 64);
   if (threadIdx.x == 0)
     for (int s = 0; s < 2; s++) mbarrier_init(full + 8 * s, 1), mbarrier_init(empty + 8 * s, kBlock);
   __syncthreads();
   const auto load = [&](int step) {
     if (step >= 2) mbarrier_wait(empty + 8 * (step % 2), (step / 2 - 1) & 1);
     mbarrier_arrive_expecting(full + 8 * (step % 2), 8192);
-    copy_matrix(base + step % 2 * 8192, &map, full + 8 * (step % 2), 0, 4 * step);
+    copy_matrix(base + step % 2 * 8192, &map, full + 8 * (step % 2), 0, 4 * step, 0);
   };
   float d[32] = {};
   if (threadIdx.x == 0) load(0);
@@ -115,7 +115,7 @@ template <bool kWaitForProduct, bool kReleaseLate> __global__ void tiles(const f
     const uint32_t tile = base + step % 2 * 8192;
     mbarrier_wait(full + 8 * (step % 2), step / 2 & 1);
     warpgroup_fence();
-    for (int k = 0; k < 4; k++) warpgroup_multiply_tf32(d, tile_descriptor(tile + k * 32), tile_descriptor(tile + k * 32));
+    for (int k = 0; k < 4; k++) warpgroup_multiply<float, 64, false, false>(d, tile_descriptor(tile + k * 32), tile_descriptor(tile + k * 32));
     warpgroup_commit();
     if (kReleaseLate && kWaitForProduct) warpgroup_wait<0>();
     mbarrier_arrive(empty + 8 * (step % 2));

@@ -9,6 +9,11 @@ namespace {
 
 void sums(const winograd_args& p, Queue& queue) {
   if (!p.turned && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, 3, 3, 1, 1, p.ph, p.pw, 1, 1}, queue)) return;
+  if (p.turned && !p.halved &&
+      input_by_warpgroups({.y = p.x, .w = p.w, .bias = p.bias, .x = p.y, .scratch = nullptr, .n = p.n, .ih = p.oh, .iw = p.ow, .ic = p.oc, .oh = p.ih, .ow = p.iw,
+                           .oc = p.ic, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 2 - p.ph, .pw = 2 - p.pw, .dh = 1, .dw = 1, .groups = 1, .wc = p.wc, .w0 = p.w0},
+                          p.bias, queue))
+    return;
   const TurnedWeights turned{p.w + p.w0, p.wc, 9 * p.wc, 3, 2, 2, -1, -1, Divisor(p.ic), Divisor(3)};  // the other convolution's kernel, half a turn round
   const bool whole = p.ic % 4 == 0 && p.oc % 4 == 0 && p.wc % 4 == 0 && p.w0 % 4 == 0 && aligned16(p.x, p.w);
   if (p.halved) {  // the sum over a square's pixels as part of the sum over taps: four times the products, and no map of full size
