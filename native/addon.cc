@@ -40,7 +40,7 @@ class Addon : public Napi::Addon<Addon> {
   }
 
  private:
-  // The table of kernels.def: [{ name, fields: [{ kind, name, words }] }], the opcode being the position.
+  // The table of kernels.def: [{ name, fields: [{ kind, name, words, type }] }], the opcode being the position.
   Napi::Value Kernels(const Napi::CallbackInfo& info) {
     static const char* kinds[] = {"in", "opt", "out", "inout", "int", "real", "ints", "ins", "inouts", "counts"};
     Napi::Env env = info.Env();
@@ -53,6 +53,7 @@ class Addon : public Napi::Addon<Addon> {
         field["kind"] = kinds[static_cast<int>(f.kind)];
         field["name"] = f.name;
         field["words"] = f.words;
+        field["type"] = f.type;
         fields[i] = field;
       }
       Napi::Object kernel = Napi::Object::New(env);

@@ -48,7 +48,7 @@ enum Opcode : int {
 };
 
 enum class FieldKind : uint8_t { in, opt, out, inout, integer, real, integers, ins, inouts, counts };
-struct Field { FieldKind kind; const char* name; int words; };
+struct Field { FieldKind kind; const char* name; int words; const char* type; };  // of a buffer's elements, else empty
 struct KernelInfo { const char* name; const Field* fields; int field_count; };
 extern const KernelInfo kKernels[kKernelCount];  // program.cc
 

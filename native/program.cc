@@ -76,16 +76,16 @@ const Decoder kDecoders[] = {
 #undef INOUTS
 #undef COUNTS
 
-#define IN(type, name) {FieldKind::in, #name, 1},
-#define OPT(type, name) {FieldKind::opt, #name, 1},
-#define OUT(type, name) {FieldKind::out, #name, 1},
-#define INOUT(type, name) {FieldKind::inout, #name, 1},
-#define INT(name) {FieldKind::integer, #name, 1},
-#define REAL(name) {FieldKind::real, #name, 1},
-#define INTS(name, count) {FieldKind::integers, #name, count},
-#define INS(type, name) {FieldKind::ins, #name, 0},
-#define INOUTS(type, name) {FieldKind::inouts, #name, 0},
-#define COUNTS(name) {FieldKind::counts, #name, 0},
+#define IN(type, name) {FieldKind::in, #name, 1, #type},
+#define OPT(type, name) {FieldKind::opt, #name, 1, #type},
+#define OUT(type, name) {FieldKind::out, #name, 1, #type},
+#define INOUT(type, name) {FieldKind::inout, #name, 1, #type},
+#define INT(name) {FieldKind::integer, #name, 1, ""},
+#define REAL(name) {FieldKind::real, #name, 1, ""},
+#define INTS(name, count) {FieldKind::integers, #name, count, ""},
+#define INS(type, name) {FieldKind::ins, #name, 0, #type},
+#define INOUTS(type, name) {FieldKind::inouts, #name, 0, #type},
+#define COUNTS(name) {FieldKind::counts, #name, 0, ""},
 #define KERNEL(name, fields) const Field name##_fields[] = {fields};
 #include "kernels.def"
 #undef KERNEL

@@ -1,10 +1,10 @@
 // Comparison of tensors relative to the largest magnitude of the expected one.
 import { expect } from 'vitest';
-import type { Tensor } from '../src/tensor/tensor.js';
+import { asNumbers, type Tensor } from '../src/tensor/tensor.js';
 
 type Values = Tensor | ArrayLike<number>;
 
-const numbers = (x: Values): ArrayLike<number> => ('dataSync' in x ? x.dataSync() : x);
+const numbers = (x: Values): ArrayLike<number> => ('dataSync' in x ? asNumbers(x.dataSync(), x.dtype) : x);
 
 /** The largest difference over the largest magnitude expected; NaN where any difference is NaN. */
 export function relativeDifference(actual: Values, expected: Values): number {

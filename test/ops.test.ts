@@ -11,7 +11,7 @@ import { ShapeError } from '../src/tensor/shape.js';
 import type { Tensor } from '../src/tensor/tensor.js';
 import { cases } from './cases/index.js';
 import { expectClose } from './close.js';
-import { draw, evaluate, normal, randomFrom, seedOf, shapeOf, targetsOf, type Values } from './samples.js';
+import { draw, evaluate, normal, randomFrom, roundedMaps, seedOf, shapeOf, targetsOf, type Values } from './samples.js';
 
 /** The cpu device again, with a number of threads of its own. */
 function cpuWithThreads(threads: number): string {
@@ -43,7 +43,7 @@ function directional(f: (values: Values) => number, values: Values, direction: V
   return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
 }
 
-describe.each(Object.entries(cases))('%s', (stem, { samples, errors }) => {
+describe.each(Object.entries(cases))('%s', (stem, { samples, errors, maps = [] }) => {
   for (const sample of samples) {
     const seed = seedOf(`${stem} ${sample.name}`);
     const names = targetsOf(sample);
@@ -67,6 +67,20 @@ describe.each(Object.entries(cases))('%s', (stem, { samples, errors }) => {
       for (const [name, dx] of Object.entries(one.gradients))
         expect(three.gradients[name].dataSync()).toEqual(dx.dataSync());
     });
+
+    if (maps.some((name) => name in sample.inputs)) {
+      it(`${sample.name}: of bf16 maps agrees with the reference of their values`, () => {
+        const values = roundedMaps(draw(sample, randomFrom(seed)), maps);
+        const expected = evaluate(sample, values, 'reference', seed + 1);
+        const actual = evaluate(sample, values, 'cpu', seed + 1, { maps });
+        const tolerance = sample.bf16Tolerance ?? 2 ** -6;
+        expectClose(actual.y, expected.y, tolerance, 'output');
+        for (const [name, dx] of Object.entries(expected.gradients)) {
+          expect(actual.gradients[name].dtype, `type of the gradient of ${name}`).toBe(actual.inputs[name].dtype);
+          expectClose(actual.gradients[name], dx, tolerance, `gradient of ${name}`);
+        }
+      });
+    }
 
     if (names.length === 0 || sample.differences === false) continue;
 

@@ -1,7 +1,9 @@
 // Running a case's sample on a device: its inputs drawn from a seed, its output, and its gradients for a seeded cotangent.
 import { tensor } from '../src/tensor/create.js';
+import { bf16FromNumber, numberFromBf16 } from '../src/tensor/dtype.js';
 import { gradient } from '../src/tensor/gradient.js';
 import { mul } from '../src/tensor/ops/elementwise.js';
+import { cast } from '../src/tensor/ops/layout.js';
 import { sum } from '../src/tensor/ops/reduce.js';
 import type { Tensor } from '../src/tensor/tensor.js';
 import type { Sample } from './cases/case.js';
@@ -41,10 +43,19 @@ export function draw(sample: Sample, random: () => number): Values {
   );
 }
 
-function place(sample: Sample, values: Values, device: string): Record<string, Tensor> {
+/** The values with those of the maps rounded to bf16. */
+export const roundedMaps = (values: Values, maps: readonly string[]): Values =>
+  Object.fromEntries(
+    Object.entries(values).map(([name, v]) => [
+      name,
+      maps.includes(name) ? v.map((x) => numberFromBf16(bf16FromNumber(x))) : v,
+    ]),
+  );
+
+function place(sample: Sample, values: Values, device: string, maps: readonly string[]): Record<string, Tensor> {
   return Object.fromEntries(
     Object.entries(sample.inputs).map(([name, input]) => {
-      const dtype = 'dtype' in input ? input.dtype : 'f32';
+      const dtype = 'dtype' in input ? input.dtype : maps.includes(name) ? 'bf16' : 'f32';
       return [name, tensor(values[name], { shape: shapeOf(sample, name), dtype, device })];
     }),
   );
@@ -56,23 +67,23 @@ export const targetsOf = (sample: Sample): string[] => [
 
 /**
  * The output and, with a cotangent, the gradients of sum(output * cotangent), or where `curved` of its square, so that what comes back to the op depends
- * on its inputs too.
+ * on its inputs too. The inputs named by `maps` are bf16.
  */
 export function evaluate(
   sample: Sample,
   values: Values,
   device: string,
   cotangentSeed: number,
-  { curved = false } = {},
+  { curved = false, maps = [] }: { curved?: boolean; maps?: readonly string[] } = {},
 ) {
-  const inputs = place(sample, values, device);
+  const inputs = place(sample, values, device, maps);
   const y = sample.run(inputs);
   const random = randomFrom(cotangentSeed);
   const cotangent = Float64Array.from({ length: y.size }, () => Math.fround(normal(random)));
   const names = targetsOf(sample);
   const loss =
-    y.dtype === 'f32' && names.length > 0
-      ? sum(mul(curved ? mul(y, y) : y, tensor(cotangent, { shape: y.shape, device })))
+    (y.dtype === 'f32' || y.dtype === 'bf16') && names.length > 0
+      ? sum(mul(cast(curved ? mul(y, y) : y, 'f32'), tensor(cotangent, { shape: y.shape, device })))
       : undefined;
   const gradients = loss ? gradient(loss, Object.fromEntries(names.map((name) => [name, inputs[name]]))) : {};
   return { inputs, y, loss, gradients };

@@ -1,5 +1,5 @@
 // Dropout from the engine's random numbers: the counter lives on the device, so a captured step draws anew at every replay.
-import { greater, mul } from '../tensor/ops/elementwise.js';
+import { greater, mul, scaled } from '../tensor/ops/elementwise.js';
 import { rand } from '../tensor/random.js';
 import { ShapeError } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -16,6 +16,6 @@ export class Dropout extends Module {
   forward(x: Tensor): Tensor {
     if (!this.training || this.p === 0) return x;
     const kept = greater(rand(x.shape, { device: x.device }), this.p);
-    return mul(x, mul(kept, 1 / (1 - this.p)));
+    return scaled(x, mul(kept, 1 / (1 - this.p)));
   }
 }

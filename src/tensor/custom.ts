@@ -25,7 +25,7 @@ export function customOp<X extends Tensor[]>(
     };
     const rules = inputs.map((x, i) => (dy: Tensor) => {
       const dx = gradientsFor(dy)[i];
-      if (!dx) return zeros(x.shape, { device: x.device });
+      if (!dx) return zeros(x.shape, { dtype: x.dtype, device: x.device });
       if (sameShape(dx.shape, x.shape)) return dx;
       throw new ShapeError(
         `${name}: backward gave ${showShape(dx.shape)} as the gradient of input ${i}, wants ${showShape(x.shape)}`,

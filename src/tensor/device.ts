@@ -19,6 +19,8 @@ export interface MemoryInfo {
 export interface Backend {
   /** f32 tensors are held in double precision (the tests' reference device). */
   readonly keepsFloat64?: boolean;
+  /** Kernels with STORED (native/kernels.def) read and write bf16 themselves; without it `emit` casts around them. */
+  readonly readsBf16?: boolean;
   submit(words: Float64Array, length: number): void;
   define(program: number, words: Float64Array, length: number): void;
   forget(program: number): void;
@@ -165,9 +167,11 @@ export class Device {
  * (a card of an older kind, a driver that failed).
  */
 export class AddonBackend implements Backend {
+  readonly readsBf16: boolean;
   private readonly handle: number;
 
   constructor(name: string) {
+    this.readsBf16 = name !== 'cpu';
     try {
       this.handle = addon.open(name);
     } catch (cause) {

@@ -1,6 +1,6 @@
 // Element types and their typed arrays.
 
-/** f32; i32 and u8 for indices and images; bf16 as storage only (Uint16Array of bit patterns). */
+/** f32; i32 and u8 for indices and images; bf16 as storage of maps that are computed with in f32 (Uint16Array of bit patterns). */
 export type DType = 'f32' | 'i32' | 'u8' | 'bf16';
 
 /** Float64Array is what the tests' reference device holds an f32 tensor in. */

@@ -44,7 +44,7 @@ function gradients(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
   const order = path(loss, new Set(targets));
   const between = new Set(order);
   const received = new Map<Tensor, Tensor>();
-  if (between.has(loss)) received.set(loss, full(loss.shape, 1, { device: loss.device }));
+  if (between.has(loss)) received.set(loss, full(loss.shape, 1, { dtype: loss.dtype, device: loss.device }));
   for (const node of order) {
     const dy = received.get(node);
     if (!dy || !node.origin) continue;
@@ -60,7 +60,10 @@ function gradients(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
       received.set(input, sum ? add(sum, dx) : dx);
     });
   }
-  return targets.map((target) => received.get(target) ?? full(target.shape, 0, { device: target.device }));
+  return targets.map((target) => {
+    const { shape, dtype, device } = target;
+    return received.get(target) ?? full(shape, 0, { dtype, device });
+  });
 }
 
 /**

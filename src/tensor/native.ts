@@ -8,6 +8,8 @@ export interface Field {
   name: string;
   /** 0 for lists: their length comes first in the stream. */
   words: number;
+  /** Of a buffer's elements, in C++: what a bf16 buffer may stand for is `float`. */
+  type: string;
 }
 
 /** One line of native/kernels.def; its position in the table is the opcode. */

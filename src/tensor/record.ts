@@ -1,7 +1,7 @@
 // Recording: how an op becomes an instruction, a new tensor and a derivative.
 import { type Device, DeviceError, deviceNamed } from './device.js';
-import { bytesPerElement, type DType } from './dtype.js';
-import { kernels, opcodes } from './native.js';
+import { bytesPerElement, type DType, dtypeCode } from './dtype.js';
+import { type Field, kernels, opcodes } from './native.js';
 import { type Shape, ShapeError, showShape, sizeOf } from './shape.js';
 import { Storage } from './storage.js';
 import { type Gradient, Tensor, Variable } from './tensor.js';
@@ -51,7 +51,20 @@ export function empty(shape: Shape, dtype: DType = 'f32', device: Device = devic
 /** What fills one buffer field: a tensor, nothing (OPT), or the tensors of a list. */
 export type Buffers = Tensor | undefined | readonly Tensor[];
 
-/** Appends one instruction over existing buffers, in the field order of the def line. */
+const NUMBERS: readonly string[] = ['int', 'real', 'ints', 'counts'];
+/** The buffer fields of each kernel. */
+const places: readonly Field[][] = kernels.map(({ fields }) => fields.filter(({ kind }) => !NUMBERS.includes(kind)));
+const readsStored: readonly boolean[] = kernels.map(({ fields }) => fields.some(({ name }) => name === 'stored'));
+
+/** The value of STORED (kernels.def) for an opcode: one bit per buffer that is bf16 where the line says float. */
+export function storedBits(opcode: number, types: readonly (DType | undefined)[]): number {
+  return places[opcode].reduce((bits, { type }, i) => bits | (Number(type === 'float' && types[i] === 'bf16') << i), 0);
+}
+
+/**
+ * Appends one instruction over existing buffers, in the field order of the def line. Buffers of bf16 may stand where it says float: a device that does not
+ * read them gets f32 copies.
+ */
 export function emit(kernel: string, buffers: readonly Buffers[], params: Params = {}): void {
   const opcode = opcodes.get(kernel);
   if (opcode === undefined) throw new DeviceError(`there is no kernel '${kernel}'`);
@@ -69,17 +82,48 @@ export function emit(kernel: string, buffers: readonly Buffers[], params: Params
     return storage.slot;
   };
   const slots = buffers.map((buffer) => (Array.isArray(buffer) ? buffer.map(slotOf) : slotOf(buffer as Tensor)));
-  device.program.kernel(opcode, slots, params);
-  let last = -1;
-  let next = 0;
-  for (const { kind } of kernels[opcode].fields) {
-    if (kind === 'int' || kind === 'real' || kind === 'ints' || kind === 'counts') continue;
-    const list = [buffers[next]].flat();
-    if (kind === 'inout' || kind === 'inouts') for (const buffer of list) if (buffer) buffer.version++;
-    if (kind !== 'in' && kind !== 'opt' && kind !== 'ins') last = [slots[next]].flat()[0] ?? last;
-    next++;
+  const types = buffers.map((buffer) => (buffer instanceof Tensor ? buffer.dtype : undefined));
+  const stored = storedBits(opcode, types);
+  if (stored !== 0 && !(readsStored[opcode] && device.backend.readsBf16)) {
+    emitWidened(opcode, buffers, stored, params);
+    return;
   }
+  device.program.kernel(opcode, slots, readsStored[opcode] ? { ...params, stored } : params);
+  let last = -1;
+  places[opcode].forEach(({ kind }, i) => {
+    if (kind === 'inout' || kind === 'inouts') for (const buffer of [buffers[i]].flat()) if (buffer) buffer.version++;
+    if (kind !== 'in' && kind !== 'opt' && kind !== 'ins') last = [slots[i]].flat()[0] ?? last;
+  });
   device.recorded(last);
+}
+
+/** The instruction over f32 copies of its bf16 buffers; results are rounded once, into the buffers themselves. */
+function emitWidened(opcode: number, buffers: readonly Buffers[], stored: number, params: Params): void {
+  const { name } = kernels[opcode];
+  const convert = (from: Tensor, to: Tensor): void =>
+    emit('cast', [from, to], { size: from.size, from: dtypeCode(from.dtype), to: dtypeCode(to.dtype) });
+  const read = new Map<Storage, Tensor>(); // one copy of what stands in two places
+  const made: [from: Tensor, to: Tensor][] = [];
+  const wide = buffers.map((buffer, i) => {
+    if (!(stored & (1 << i))) return buffer;
+    const { kind, name: field } = places[opcode][i];
+    const x = buffer as Tensor;
+    if (kind === 'inout')
+      throw new DeviceError(`${name}: ${field} ${showShape(x.shape)} is bf16, a variable of f32 is wanted`);
+    const copy = (kind === 'out' ? undefined : read.get(x.storage)) ?? empty([x.size], 'f32', x.owner);
+    if (kind === 'out') made.push([copy, x]);
+    else if (!read.has(x.storage)) {
+      read.set(x.storage, copy);
+      convert(x, copy);
+    }
+    return copy;
+  });
+  emit(name, wide, params);
+  for (const copy of read.values()) copy.dispose();
+  for (const [copy, x] of made) {
+    convert(copy, x);
+    copy.dispose();
+  }
 }
 
 /** Makes y the result of an op that `gradient` can walk through. */
@@ -121,6 +165,27 @@ export function checkDType(op: string, name: string, x: Tensor, dtype: DType): v
   if (!(x instanceof Tensor)) throw new ShapeError(`${op}: ${name} is not a tensor`);
   if (x.dtype !== dtype)
     throw new ShapeError(`${op}: ${name} ${showShape(x.shape)} is ${x.dtype}, wants ${dtype}; use cast`);
+}
+
+/**
+ * The type of an op's maps, f32 or bf16, which is that of its result: it computes in f32 and rounds once. Throws ShapeError where one holds no floats, or
+ * where two differ.
+ */
+export function floatType(op: string, maps: Readonly<Record<string, Tensor | undefined>>): DType {
+  let first: [name: string, x: Tensor] | undefined;
+  for (const [name, x] of Object.entries(maps)) {
+    if (x === undefined) continue;
+    if (!(x instanceof Tensor)) throw new ShapeError(`${op}: ${name} is not a tensor`);
+    if (x.dtype !== 'f32' && x.dtype !== 'bf16')
+      throw new ShapeError(`${op}: ${name} ${showShape(x.shape)} is ${x.dtype}, wants f32 or bf16; use cast`);
+    first ??= [name, x];
+    if (x.dtype !== first[1].dtype) {
+      throw new ShapeError(
+        `${op}: wants maps of one type, ${first[0]} ${showShape(first[1].shape)} is ${first[1].dtype} and ${name} ${showShape(x.shape)} ${x.dtype}; use cast`,
+      );
+    }
+  }
+  return first?.[1].dtype ?? 'f32';
 }
 
 /** A tensor over the same memory with another shape. The caller sees to it that sizes agree. */

@@ -47,6 +47,7 @@ const sample = (
     'w_psi',
   ],
   run: (t) => attentionGate(t.x, t.g, paramsOf(t, training)),
+  bf16Tolerance: 2 ** -5, // through four maps on the way
 });
 
 type Numbers = Record<string, number>;
@@ -124,6 +125,7 @@ const cases: Case = {
         }
     },
   },
+  maps: ['x', 'g'],
   samples: [
     sample('attentionGate', { x: [2, 3, 4, 5], g: [2, 3, 4, 7], f: 3 }),
     sample('g of half the size', { x: [2, 4, 6, 5], g: [2, 2, 3, 7], f: 3 }),

@@ -17,6 +17,8 @@ export interface Sample {
   differentiable?: readonly string[];
   /** Of the largest magnitude of the tensor compared; 1e-5 unless given. */
   tolerance?: number;
+  /** The same of a run over bf16 maps; four roundings, 2^-6, unless given. */
+  bf16Tolerance?: number;
   /** False where the work is too large for differences: gradients are then only compared with the reference's. */
   differences?: boolean;
   /** Gradients of gradients are checked too, unless false. */
@@ -34,6 +36,8 @@ export interface ErrorSample {
 
 export interface Case {
   kernels: Record<string, ReferenceKernel>;
+  /** Inputs that are maps, which may be bf16; none where the ops take f32 alone. */
+  maps?: readonly string[];
   samples: Sample[];
   /** Sizes of real work (the generator's layers at width 64), timed by `npm run bench` and run by nothing else. */
   benchmarks?: Sample[];

@@ -165,6 +165,7 @@ const cases: Case = {
       );
     },
   },
+  maps: ['x', 'beside', 'residual'],
   samples: [
     conv('3x3', [2, 5, 6, 3], [4, 3, 3, 3], { padding: 1, bias: true }),
     conv('3x3, ragged', [1, 7, 5, 19], [37, 3, 3, 19], { padding: 1 }),

@@ -84,6 +84,7 @@ const cases: Case = {
             }
     },
   },
+  maps: ['x', 'skip', 'residual'],
   samples: [
     sample('x alone, tiles of 2x2', [1, 5, 5, 18], 0, 17),
     sample('x alone, ragged', [1, 3, 5, 17], 0, 19, { bias: true }),

@@ -31,6 +31,7 @@ const cases: Case = {
       }
     },
   },
+  maps: ['a', 'b'],
   samples: [
     sample('fastNormalizedFusion', [2, 3, 5]),
     { ...sample('many', [1, 40, 50, 33]), differences: false },

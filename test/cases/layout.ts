@@ -67,6 +67,7 @@ const cases: Case = {
         x[(Math.floor(i / inner) * axis + indices[i]) * inner + (i % inner)] = y[i];
     },
   },
+  maps: ['x', 'y', 'z'],
   samples: [
     { name: 'reshape', inputs: { x: [3, 4, 5] }, run: (t) => ops.reshape(t.x, [5, -1]) },
     { name: 'permute', inputs: { x: [2, 3, 4, 5] }, run: (t) => ops.permute(t.x, [0, 3, 1, 2]) },

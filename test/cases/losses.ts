@@ -4,6 +4,7 @@ import { between, type Case, indicesBelow } from './case.js';
 
 const cases: Case = {
   kernels: {}, // compositions
+  maps: ['x', 'y'],
   samples: [
     {
       name: 'l1Loss',

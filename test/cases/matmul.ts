@@ -21,6 +21,7 @@ const cases: Case = {
           }
     },
   },
+  maps: ['a', 'b', 'x'],
   samples: [
     { ...product('square', [64, 64], [64, 64]), flops: 2 * 64 ** 3 },
     product('ragged', [7, 13], [13, 5]),
@@ -77,7 +78,7 @@ const cases: Case = {
     {
       name: 'dtype',
       run: () => matmul(ones([2, 3], { dtype: 'i32' }), ones([3, 5])),
-      message: 'matmul: a [2,3] is i32, wants f32; use cast',
+      message: 'matmul: a [2,3] is i32, wants f32 or bf16; use cast',
     },
   ],
 };

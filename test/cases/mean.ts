@@ -4,6 +4,7 @@ import type { Case } from './case.js';
 
 const cases: Case = {
   kernels: {}, // a sum and a scale
+  maps: ['x'],
   samples: [
     { name: 'of pixels', inputs: { x: [2, 3, 4, 5] }, run: (t) => mean(t.x, { axes: [0, 1, 2] }) },
     { name: 'of all', inputs: { x: [2, 3] }, run: (t) => mean(t.x, { axes: null }) },

@@ -71,6 +71,7 @@ const cases: Case = {
       });
     },
   },
+  maps: ['x'],
   samples: [
     ...each('maxPool2d', ops.maxPool2d),
     ...each('maxPool2d in ceilMode', (x, options) => ops.maxPool2d(x, { ...options, ceilMode: true })),

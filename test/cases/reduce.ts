@@ -22,6 +22,7 @@ const cases: Case = {
         }
     },
   },
+  maps: ['x'],
   samples: [
     { name: 'sum of all', inputs: { x: [3, 5, 7] }, run: (t) => ops.sum(t.x) },
     { name: 'sum of a number', inputs: { x: [] }, run: (t) => ops.sum(t.x) },

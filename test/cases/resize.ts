@@ -48,6 +48,7 @@ const cases: Case = {
       });
     },
   },
+  maps: ['x'],
   samples: [
     sample([2, 4, 5, 3], { size: [8, 10], mode: 'nearest' }),
     sample([1, 7, 5, 2], { size: [3, 11], mode: 'nearest' }),

@@ -20,6 +20,7 @@ const along =
 
 const cases: Case = {
   kernels: { softmax: along((x, logSum) => Math.exp(x - logSum)), log_softmax: along((x, logSum) => x - logSum) },
+  maps: ['x'],
   samples: [
     { name: 'softmax', inputs: { x: [3, 37] }, run: (t) => ops.softmax(t.x) },
     { name: 'softmax inside', inputs: { x: [3, 5, 7] }, run: (t) => ops.softmax(t.x, { axis: 1 }) },

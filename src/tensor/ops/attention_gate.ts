@@ -3,7 +3,7 @@
 import { zeros } from '../create.js';
 import { oncePerGradient, throughComposition } from '../fused.js';
 import { gradient } from '../gradient.js';
-import { derive, record } from '../record.js';
+import { derive, floatType, record } from '../record.js';
 import { ShapeError, sameShape, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import {
@@ -16,6 +16,7 @@ import {
 } from './batch_norm.js';
 import { conv2d } from './conv2d.js';
 import { mul, sigmoid } from './elementwise.js';
+import { cast } from './layout.js';
 import { sum } from './reduce.js';
 import { resize } from './resize.js';
 
@@ -54,6 +55,7 @@ export const attentionGate = (x: Tensor, g: Tensor, params: AttentionGateParams)
 
 /** `attentionGate` and its map [n, h, w, 1] in (0, 1). */
 export function gateWithMap(x: Tensor, g: Tensor, params: AttentionGateParams): Gated {
+  floatType(OP, { x, g });
   const half = extent(x) === extent(g, 2);
   if (x.shape.length !== 4 || g.shape.length !== 4 || (extent(x) !== extent(g) && !half)) {
     throw new ShapeError(
@@ -103,11 +105,18 @@ function fused(x: Tensor, products: Products, params: AttentionGateParams, half:
   const branches = [x, ...branch('x'), ...branch('g'), conv.weight];
   const [eps_x, eps_g, eps_p] = [params.x.bn, params.g.bn, bn].map(({ eps = 1e-5 }) => eps);
   const numbers = { n, h, w, c, f, half: Number(half), eps_x, eps_g, eps_p };
-  const pixels = { shape: [n, h, w, 1] };
+  const pixels = { shape: [n, h, w, 1] }; // f32 where x is not: the map's gradient takes its distance from 1
   const parts = Math.ceil((n * h * w) / 256); // as native/cpu/attention_gate.cc cuts pixels
   const [gated, attention, p, mean, variance, scratch] = record('attention_gate', {
     inputs: [...branches, conv.bias, bn.weight, bn.bias],
-    outputs: [{ shape: x.shape }, pixels, pixels, { shape: [1] }, { shape: [1] }, { shape: [2 * parts + 3 * f] }],
+    outputs: [
+      { shape: x.shape, dtype: x.dtype },
+      pixels,
+      pixels,
+      { shape: [1] },
+      { shape: [1] },
+      { shape: [2 * parts + 3 * f] },
+    ],
     params: numbers,
   });
   scratch.dispose();
@@ -134,7 +143,7 @@ function fused(x: Tensor, products: Products, params: AttentionGateParams, half:
     const room = 4 * parts + n * h * w + (4 * lines + 6) * f;
     const made = record('attention_gate_grad', {
       inputs: [...branches, bn.weight, attention, p, mean, variance, dy],
-      outputs: [...inputs.slice(0, 9).map((t) => t.shape), [room]].map((shape) => ({ shape })),
+      outputs: [...inputs.slice(0, 9).map(({ shape, dtype }) => ({ shape, dtype })), { shape: [room] }],
       params: numbers,
     });
     made.pop()?.dispose();
@@ -154,5 +163,5 @@ function fused(x: Tensor, products: Products, params: AttentionGateParams, half:
     // psi's norm takes its bias out again.
     [...inputs.map((_, i) => (dy: Tensor) => backward(dy)[i]), () => zeros([1], { device: x.device })],
   );
-  return { gated, attention };
+  return { gated, attention: cast(attention, x.dtype) };
 }

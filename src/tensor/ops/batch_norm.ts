@@ -2,10 +2,11 @@
 // training the backward pass is one kernel; the derivative of that kernel is taken through the composition of elementary ops
 // below, which is also its definition.
 import { oncePerGradient, throughComposition } from '../fused.js';
-import { checkDType, derive, emit, record } from '../record.js';
+import { checkDType, derive, emit, floatType, record } from '../record.js';
 import { type Shape, ShapeError, sameShape, showShape, sizeOf } from '../shape.js';
 import { type Tensor, Variable } from '../tensor.js';
-import { add, div, mul, sqrt, sub } from './elementwise.js';
+import { add, div, mul, scaled, sqrt, sub } from './elementwise.js';
+import { cast } from './layout.js';
 import { mean } from './mean.js';
 import { sum } from './reduce.js';
 
@@ -57,7 +58,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   checkChannels(x, options);
   const c = x.shape.at(-1) ?? 0;
   if (residual) {
-    checkDType('batchNorm', 'residual', residual, 'f32');
+    floatType('batchNorm', { x, residual });
     if (!sameShape(residual.shape, x.shape))
       throw new ShapeError(`batchNorm: residual ${showShape(residual.shape)} and x ${showShape(x.shape)} differ`);
   }
@@ -77,7 +78,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
 }
 
 function checkChannels(x: Tensor, { weight, bias, runningMean, runningVar }: BatchNormOptions): void {
-  checkDType('batchNorm', 'x', x, 'f32');
+  floatType('batchNorm', { x });
   const c = x.shape.at(-1) ?? 0;
   for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar })) {
     checkDType('batchNorm', name, p, 'f32');
@@ -117,7 +118,7 @@ export function follow(options: BatchNormOptions, mean: Tensor, variance: Tensor
 
 function apply({ x, mean, variance, weight, bias, residual, params }: Parts): Tensor {
   const inputs = [x, mean, variance, weight, bias, residual];
-  return record('batch_norm_apply', { inputs, outputs: [{ shape: x.shape }], params })[0];
+  return record('batch_norm_apply', { inputs, outputs: [{ shape: x.shape, dtype: x.dtype }], params })[0];
 }
 
 /** dy behind the activation whose result is y: its sign is that of the operand. */
@@ -126,7 +127,7 @@ function passed(y: Tensor, dy: Tensor, { activation, slope }: Parts['params']): 
   const flat = [1, 1, 1, 1, 1, y.size];
   const params = { shape: flat, xs: [0, 0, 0, 0, 0, 1], ys: [0, 0, 0, 0, 0, 1], a: slope };
   const kernel = activation === ACTIVATIONS.relu ? 'relu_grad' : 'leaky_relu_grad';
-  const [dz] = record(kernel, { inputs: [y, dy], outputs: [{ shape: y.shape }], params });
+  const [dz] = record(kernel, { inputs: [y, dy], outputs: [{ shape: y.shape, dtype: y.dtype }], params });
   return derive('batchNormActivation', dz, [dy], [(d) => passed(y, d, { activation, slope } as Parts['params'])]);
 }
 
@@ -142,8 +143,8 @@ function normalized(parts: Parts): Tensor {
     y,
     [x, weight, bias, residual],
     [
-      (dy) => mul(dzOf(dy), mul(weight, inverse())),
-      (dy) => sum(mul(dzOf(dy), mul(sub(x, mean), inverse())), { axes }),
+      (dy) => scaled(dzOf(dy), mul(weight, inverse())),
+      (dy) => sum(mul(cast(dzOf(dy), 'f32'), mul(sub(cast(x, 'f32'), mean), inverse())), { axes }),
       (dy) => sum(dzOf(dy), { axes }),
       dzOf,
     ],
@@ -167,7 +168,7 @@ function trainingGradient(parts: Parts, y: Tensor, dy: Tensor): Backward {
   const dz = residual ? passed(y, dy, params) : dy;
   const [dx, dweight, dbias] = record('batch_norm_grad', {
     inputs: [x, batchMean, variance, weight, bias, dz],
-    outputs: [{ shape: x.shape }, { shape: [c] }, { shape: [c] }],
+    outputs: [{ shape: x.shape, dtype: x.dtype }, { shape: [c] }, { shape: [c] }],
     params: residual ? { ...params, activation: ACTIVATIONS.none } : params,
   });
   const axes = leading(x.shape);

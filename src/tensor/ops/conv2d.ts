@@ -1,6 +1,6 @@
 // Convolution, NHWC with weights [oc, kh, kw, ic/groups], and transposed convolution, its input gradient as a layer. Derivatives and the choice of a
 // kernel: conv2d_forms.ts.
-import { checkDType } from '../record.js';
+import { checkDType, floatType } from '../record.js';
 import { ShapeError, sameShape, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { forward, input } from './conv2d_forms.js';
@@ -28,7 +28,7 @@ export interface ConvTransposeOptions extends Omit<ConvOptions, 'dilation' | 'be
 }
 
 function check(op: string, x: Tensor, w: Tensor, bias: Tensor | undefined, biasSize: number): void {
-  checkDType(op, 'x', x, 'f32');
+  floatType(op, { x });
   checkDType(op, 'w', w, 'f32');
   if (x.shape.length !== 4) throw new ShapeError(`${op}: x must be [n,h,w,c], got ${showShape(x.shape)}`);
   if (w.shape.length !== 4) throw new ShapeError(`${op}: w must have 4 dimensions, got ${showShape(w.shape)}`);
@@ -86,7 +86,7 @@ function besides(op: string, x: Tensor, beside: Tensor, w: Tensor, { beside: _, 
   const { bias, groups = 1 } = options;
   const [n, ih, iw, ic] = x.shape;
   const [oc, kh, kw, channels] = w.shape;
-  checkDType(op, 'beside', beside, 'f32');
+  floatType(op, { x, beside });
   if (!sameShape(x.shape, beside.shape) || channels !== 2 * ic || groups !== 1) {
     throw new ShapeError(
       `${op}: beside must have x's shape, w the channels of both and one group, got x ${showShape(x.shape)}, beside ${showShape(beside.shape)}, w ${showShape(w.shape)}, ${groups} groups`,

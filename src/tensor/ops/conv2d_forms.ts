@@ -5,7 +5,7 @@
 //   input    (y, w) -> x     grad: y: forward(dx, w)  w: weight(dx, y)
 //   weight   (x, y) -> w     grad: x: input(y, dw)    y: forward(x, dw)
 //
-// Where a convolution reads two maps as one, the derivatives of each are taken where the other's channels lie: `inputPart` reads some channels of the
+// x and y are of one type, f32 or bf16, w is f32. Where a convolution reads two maps as one, the derivatives of each are taken where the other's channels lie: `inputPart` reads some channels of the
 // weights.
 import { throughComposition } from '../fused.js';
 import { derive, record } from '../record.js';
@@ -124,7 +124,7 @@ function winograd(
   const [n, ih, iw, ic] = x.shape;
   const kept = tilesOf({ n, oh, ow }, tile) > FEW_TILES;
   const shape = halved ? [n, oh / 2, ow / 2, oc] : [n, oh, ow, oc];
-  const outputs = [{ shape }, { shape: [kept ? winogradWeights({ ic, oc, tile }) : 1] }];
+  const outputs = [{ shape, dtype: x.dtype }, { shape: [kept ? winogradWeights({ ic, oc, tile }) : 1] }];
   const weights = { turned: Number(turned), wc: w.shape[3], w0: from, halved: Number(halved) };
   const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, ...weights, tile, kept: Number(kept), ...PLAIN };
   const [y, scratch] = record('winograd', { inputs: [x, w, bias, undefined], outputs, params });
@@ -136,15 +136,13 @@ function direct(
   kernel: string,
   g: Geometry,
   inputs: (Tensor | undefined)[],
-  shapes: Shape[],
+  shape: Shape,
+  scratch: Shape,
   params: Record<string, number>,
 ): Tensor {
-  const [y, scratch] = record(kernel, {
-    inputs,
-    outputs: shapes.map((shape) => ({ shape })),
-    params: { ...g, ...params },
-  });
-  scratch.dispose();
+  const outputs = [{ shape, dtype: inputs[0]?.dtype }, { shape: scratch }];
+  const [y, rest] = record(kernel, { inputs, outputs, params: { ...g, ...params } });
+  rest.dispose();
   return y;
 }
 
@@ -155,13 +153,7 @@ export function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Te
   const tile = winogradTile(g);
   const y = tile
     ? winograd(tile, x, w, bias, yShape(g), [g.ph, g.pw])
-    : direct(
-        'conv2d',
-        g,
-        [x, beside, w, bias, undefined],
-        [yShape(g), scratchShape(g, 'oc', beside ? 2 : 1)],
-        inBf16(),
-      );
+    : direct('conv2d', g, [x, beside, w, bias, undefined], yShape(g), scratchShape(g, 'oc', beside ? 2 : 1), inBf16());
   if (beside) {
     return derive(
       op,
@@ -197,7 +189,7 @@ export function input(op: string, g: Geometry, y: Tensor, w: Tensor, bias?: Tens
 }
 
 const directInput = (g: Geometry, y: Tensor, w: Tensor, from: number, bias?: Tensor): Tensor =>
-  direct('conv2d_input', g, [y, w, bias], [xShape(g), scratchShape(g, 'ic')], { wc: w.shape[3], w0: from });
+  direct('conv2d_input', g, [y, w, bias], xShape(g), scratchShape(g, 'ic'), { wc: w.shape[3], w0: from });
 
 /** The adjoint of upsampling twofold to the nearest: sums of 2x2 pixels. */
 const sumsOf2x2 = (x: Tensor): Tensor => mul(avgPool2d(x, { kernelSize: 2 }), 4);

@@ -1,7 +1,7 @@
 // 3x3 convolution over a map upsampled twofold and, beside it, a skip connection: what a decoder of a U-Net does at every step. Neither the
 // upsampled nor the joined map is ever laid out (kernels.def, winograd_up); the derivatives are those of the composition.
 import { throughComposition } from '../fused.js';
-import { derive, record } from '../record.js';
+import { checkDType, derive, floatType, record } from '../record.js';
 import { ShapeError, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { conv2d } from './conv2d.js';
@@ -40,6 +40,8 @@ export interface UpsampledConvOptions {
  * x takes 9 products for 2x2 outputs instead of 36, by exact algebra; the skip's takes `conv2d`'s forms. Throws ShapeError.
  */
 export function conv2dUpsampled(x: Tensor, w: Tensor, { skip, bias }: UpsampledConvOptions = {}): Tensor {
+  const dtype = floatType(OP, { x, skip });
+  checkDType(OP, 'w', w, 'f32');
   const [n, ih, iw, ic] = x.shape;
   const [oc, kh, kw, channels] = w.shape;
   const [oh, ow, sc] = [2 * ih, 2 * iw, channels - ic];
@@ -57,7 +59,7 @@ export function conv2dUpsampled(x: Tensor, w: Tensor, { skip, bias }: UpsampledC
   const tile = fourByFour(size) ? 4 : 2;
   const kept = tilesOf(size, tile) > FEW_TILES;
   const params = { n, ih, iw, ic, sc, oh, ow, oc, tile, kept: Number(kept), ...PLAIN };
-  const outputs = [{ shape: [n, oh, ow, oc] }, { shape: [kept ? winogradWeights(params) : 1] }];
+  const outputs = [{ shape: [n, oh, ow, oc], dtype }, { shape: [kept ? winogradWeights(params) : 1] }];
   const [y, scratch] = record('winograd_up', { inputs: [x, skip, w, bias, undefined], outputs, params });
   scratch.dispose();
 

@@ -1,7 +1,8 @@
 // Element-wise ops: one line each. The scalar functions are those of native/scalar.h; derivatives are written with ops.
 import { full } from '../create.js';
 import { deviceNamed } from '../device.js';
-import { checkDType, derive, emit, empty, type Params, record } from '../record.js';
+import type { DType } from '../dtype.js';
+import { checkDType, derive, emit, empty, floatType, type Params, record } from '../record.js';
 import { broadcastShape, broadcastStrides, collapse, ShapeError, sameShape, sizeOf } from '../shape.js';
 import { type Gradient, Tensor } from '../tensor.js';
 import { cast } from './layout.js';
@@ -17,12 +18,26 @@ function unary(
   rule?: (dy: Tensor, x: Tensor, y: Tensor) => Tensor,
   params: Params = {},
 ): Tensor {
-  checkDType(op, 'x', x, 'f32');
-  const [y] = record(kernel, { inputs: [x], outputs: [{ shape: x.shape }], params: { size: x.size, ...params } });
+  const dtype = floatType(op, { x });
+  const outputs = [{ shape: x.shape, dtype }];
+  const [y] = record(kernel, { inputs: [x], outputs, params: { size: x.size, ...params } });
   return derive(op, y, [x], [rule && ((dy) => rule(dy, x, y))]);
 }
 
 type BinaryRule = (dy: Tensor, x: Tensor, y: Tensor, z: Tensor) => Tensor;
+
+/** The type of what two operands make: one of rank 0 and f32 is a number, and has no say beside a map. */
+function commonType(op: string, x: Tensor, y: Tensor): DType {
+  const isNumber = (t: Tensor) => t.dtype === 'f32' && t.shape.length === 0;
+  if (isNumber(x) !== isNumber(y)) return floatType(op, isNumber(x) ? { y } : { x });
+  return floatType(op, { x, y });
+}
+
+/** The second operand of an op that scales or shifts maps: f32, whatever the maps are. */
+function typeBesideParameter(op: string, x: Tensor, y: Tensor): DType {
+  checkDType(op, 'y', y, 'f32');
+  return floatType(op, { x });
+}
 
 /** z = f(x, y) under broadcasting; a number stands for a tensor. dx and dy are summed back to the operands' shapes. */
 function binary(
@@ -32,19 +47,19 @@ function binary(
   kernel: string,
   rules: (BinaryRule | undefined)[] = [],
   params: Params = {},
+  typeOf = commonType,
 ): Tensor {
   const like = x instanceof Tensor ? x : y instanceof Tensor ? y : undefined;
   const device = like?.owner ?? deviceNamed();
   const a = typeof x === 'number' ? full([], x, { device: device.name }) : x;
   const b = typeof y === 'number' ? full([], y, { device: device.name }) : y;
-  checkDType(op, 'x', a, 'f32');
-  checkDType(op, 'y', b, 'f32');
+  const dtype = typeOf(op, a, b);
   const shape = broadcastShape(op, a.shape, b.shape);
   const walk = collapse(op, shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape));
-  const z = empty(shape, 'f32', device);
+  const z = empty(shape, dtype, device);
   emit(kernel, [a, b, z], { shape: walk.shape, xs: walk.strides[0], ys: walk.strides[1], ...params });
   const gradient = (rule: BinaryRule | undefined, operand: Tensor): Gradient | undefined =>
-    rule && ((dy) => sumTo(rule(dy, a, b, z), operand.shape));
+    rule && ((dy) => sumTo(rule(dy, a, b, z), operand.shape, operand.dtype));
   return derive(op, z, [a, b], [gradient(rules[0], a), gradient(rules[1], b)]);
 }
 
@@ -74,9 +89,9 @@ export const minimum = (x: Operand, y: Operand): Tensor =>
     (dz, x, y) => mul(dz, greater(y, x)),
     (dz, x, y) => mul(dz, sub(1, greater(y, x))),
   ]);
-/** 1 where x > y, else 0, as f32. */
+/** 1 where x > y, else 0, in their type. */
 export const greater = (x: Operand, y: Operand): Tensor => binary('greater', x, y, 'greater');
-/** 1 where x == y, else 0, as f32. */
+/** 1 where x == y, else 0, in their type. */
 export const equal = (x: Operand, y: Operand): Tensor => binary('equal', x, y, 'equal');
 
 // ---- one operand -------------------------------------------------------------------------------------------------------
@@ -104,14 +119,41 @@ export function clip(x: Tensor, low: number, high: number): Tensor {
   if (!(low <= high)) throw new ShapeError(`clip: low ${low} must not exceed high ${high}`);
   return unary('clip', x, 'clip', (dy, x) => clipGrad(x, dy, low, high), { a: low, b: high });
 }
-/** x where positive, else weight x; weight broadcasts, one number per channel of the last axis as a rule. */
+/** x where positive, else weight x; weight, f32, broadcasts, one number per channel of the last axis as a rule. */
 export const prelu = (x: Tensor, weight: Tensor): Tensor =>
-  binary('prelu', x, weight, 'prelu', [(dz, x, w) => mul(dz, preluSlope(x, w)), (dz, x) => mul(dz, minimum(x, 0))]);
+  binary(
+    'prelu',
+    x,
+    weight,
+    'prelu',
+    [(dz, x, w) => mul(dz, preluSlope(x, w)), (dz, x) => mul(dz, minimum(x, 0))],
+    {},
+    typeBesideParameter,
+  );
+/** x scale, of x's type; scale is f32 and broadcasts. */
+export const scaled = (x: Tensor, scale: Tensor): Tensor =>
+  binary(
+    'scaled',
+    x,
+    scale,
+    'mul',
+    [(dz, _, s) => scaled(dz, s), (dz, x) => mul(cast(dz, 'f32'), cast(x, 'f32'))],
+    {},
+    typeBesideParameter,
+  );
 
 // ---- derivatives that take one pass; each linear in dy -----------------------------------------------------------------
 
 const preluSlope = (x: Tensor, w: Tensor): Tensor =>
-  binary('preluSlope', x, w, 'prelu_slope', [undefined, (dz, x) => mul(dz, sub(1, greater(x, 0)))]);
+  binary(
+    'preluSlope',
+    x,
+    w,
+    'prelu_slope',
+    [undefined, (dz, x) => mul(dz, sub(1, greater(x, 0)))],
+    {},
+    typeBesideParameter,
+  );
 const reluGrad = (x: Tensor, dy: Tensor): Tensor =>
   binary('reluGrad', x, dy, 'relu_grad', [undefined, (d, x) => reluGrad(x, d)]);
 const leakyReluGrad = (x: Tensor, dy: Tensor, a: number): Tensor =>
@@ -133,16 +175,15 @@ export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
   const device = condition.device;
   const a = typeof x === 'number' ? full([], x, { device }) : x;
   const b = typeof y === 'number' ? full([], y, { device }) : y;
-  checkDType('where', 'x', a, 'f32');
-  checkDType('where', 'y', b, 'f32');
+  const dtype = commonType('where', a, b);
   const shape = broadcastShape('where', broadcastShape('where', a.shape, b.shape), condition.shape);
-  const c = condition.dtype === 'f32' ? condition : cast(condition, 'f32');
+  const c = condition.dtype === dtype ? condition : cast(condition, 'f32');
   const operands = [c, a, b].map((t) => (sameShape(t.shape, shape) ? t : expand(t, shape)));
-  const [z] = record('select', { inputs: operands, outputs: [{ shape }], params: { size: sizeOf(shape) } });
+  const [z] = record('select', { inputs: operands, outputs: [{ shape, dtype }], params: { size: sizeOf(shape) } });
   return derive(
     'where',
     z,
     [c, a, b],
-    [undefined, (dz) => sumTo(where(c, dz, 0), a.shape), (dz) => sumTo(where(c, 0, dz), b.shape)],
+    [undefined, (dz) => sumTo(where(c, dz, 0), a.shape, a.dtype), (dz) => sumTo(where(c, 0, dz), b.shape, b.dtype)],
   );
 }

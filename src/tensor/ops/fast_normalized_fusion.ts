@@ -1,7 +1,7 @@
 // Fast normalised fusion (paper Eq. 8; EfficientDet): a weighted mean of two maps, a kernel each way.
 import { oncePerGradient, throughComposition } from '../fused.js';
 import { gradient } from '../gradient.js';
-import { checkDType, derive, record } from '../record.js';
+import { checkDType, derive, floatType, record } from '../record.js';
 import { ShapeError, sameShape, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { add, div, mul, relu } from './elementwise.js';
@@ -17,7 +17,8 @@ export function fastNormalizedFusion(
   weight: Tensor,
   { eps = 1e-4 }: { eps?: number } = {},
 ): Tensor {
-  for (const [name, x] of Object.entries({ a, b, weight })) checkDType(OP, name, x, 'f32');
+  const dtype = floatType(OP, { a, b });
+  checkDType(OP, 'weight', weight, 'f32');
   if (!sameShape(a.shape, b.shape)) {
     throw new ShapeError(`${OP}: a ${showShape(a.shape)} and b ${showShape(b.shape)} differ`);
   }
@@ -25,7 +26,7 @@ export function fastNormalizedFusion(
     throw new ShapeError(`${OP}: weight must be [2], got ${showShape(weight.shape)}`);
   }
   const inputs = [a, b, weight];
-  const [y] = record('fusion', { inputs, outputs: [{ shape: a.shape }], params: { size: a.size, eps } });
+  const [y] = record('fusion', { inputs, outputs: [{ shape: a.shape, dtype }], params: { size: a.size, eps } });
   const backward = oncePerGradient((dy) => fusionGradient(inputs, dy, eps));
   return derive(
     OP,
@@ -46,7 +47,7 @@ function composition([a, b, weight]: readonly Tensor[], eps: number): Tensor {
 function fusionGradient(inputs: readonly Tensor[], dy: Tensor, eps: number): Tensor[] {
   const parts = record('fusion_grad', {
     inputs: [...inputs, dy],
-    outputs: inputs.map(({ shape }) => ({ shape })),
+    outputs: inputs.map(({ shape, dtype }) => ({ shape, dtype })),
     params: { size: dy.size, eps },
   });
   return parts.map((part, i) => {

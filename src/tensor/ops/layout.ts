@@ -146,6 +146,8 @@ export function concat(tensors: readonly Tensor[], options: { axis?: number } = 
   );
 }
 
+const isFloat = ({ dtype }: { dtype: DType }): boolean => dtype === 'f32' || dtype === 'bf16';
+
 /** Splits a shape around an axis: elements before, along and after it. */
 function around(shape: Shape, axis: number): { outer: number; axis: number; inner: number } {
   return { outer: sizeOf(shape.slice(0, axis)), axis: shape[axis], inner: sizeOf(shape.slice(axis + 1)) };
@@ -162,27 +164,29 @@ export function gather(x: Tensor, indices: Tensor, options: { axis?: number } = 
     'gather',
     y,
     [x, indices],
-    [x.dtype === 'f32' ? (dy) => scatterAdd(dy, indices, x.shape, axis) : undefined, undefined],
+    [isFloat(x) ? (dy) => scatterAdd(dy, indices, x.shape, axis) : undefined, undefined],
   );
 }
 
 /** The adjoint of `gather`: zeros of `shape` with the entries of y added at `indices`. */
 export function scatterAdd(y: Tensor, indices: Tensor, shape: Shape, axis: number): Tensor {
   const params = { ...around(shape, axis), count: indices.size };
-  const [x] = record('scatter_add', { inputs: [y, indices], outputs: [{ shape }], params });
+  const [x] = record('scatter_add', { inputs: [y, indices], outputs: [{ shape, dtype: y.dtype }], params });
   return derive('scatterAdd', x, [y, indices], [(dx) => gather(dx, indices, { axis }), undefined]);
 }
 
 /** For each position off the axis the one element of x that `indices` (i32, the shape of x without the axis) names. */
 export function takeAxis(x: Tensor, indices: Tensor, axis: number): Tensor {
   const shape = x.shape.filter((_, i) => i !== axis);
-  const [y] = record('take_axis', { inputs: [x, indices], outputs: [{ shape }], params: around(x.shape, axis) });
+  const outputs = [{ shape, dtype: x.dtype }];
+  const [y] = record('take_axis', { inputs: [x, indices], outputs, params: around(x.shape, axis) });
   return derive('takeAxis', y, [x, indices], [(dy) => putAxis(dy, indices, x.shape, axis), undefined]);
 }
 
 /** The adjoint of `takeAxis`: zeros of `shape` but for those elements. */
 export function putAxis(y: Tensor, indices: Tensor, shape: Shape, axis: number): Tensor {
-  const [x] = record('put_axis', { inputs: [y, indices], outputs: [{ shape }], params: around(shape, axis) });
+  const outputs = [{ shape, dtype: y.dtype }];
+  const [x] = record('put_axis', { inputs: [y, indices], outputs, params: around(shape, axis) });
   return derive('putAxis', x, [y, indices], [(dx) => takeAxis(dx, indices, axis), undefined]);
 }
 
@@ -193,8 +197,7 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   const params = { size: x.size, from: dtypeCode(x.dtype), to: dtypeCode(dtype) };
   const from = x.dtype;
   const [y] = record('cast', { inputs: [x], outputs: [{ shape: x.shape, dtype }], params });
-  const floats = [x.dtype, dtype].every((d) => d === 'f32' || d === 'bf16');
-  return derive('cast', y, [x], [floats ? (dy) => cast(dy, from) : undefined]);
+  return derive('cast', y, [x], [isFloat(x) && isFloat({ dtype }) ? (dy) => cast(dy, from) : undefined]);
 }
 
 /** A copy of x with memory of its own. */

@@ -1,5 +1,6 @@
 // Matrix products. matmul(a, b)^T rules keep the family closed: each derivative is a product with one factor transposed.
-import { checkDType, derive, record } from '../record.js';
+import type { DType } from '../dtype.js';
+import { checkDType, derive, floatType, record } from '../record.js';
 import { roundUp, type Shape, ShapeError, showShape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { reshape } from './layout.js';
@@ -16,13 +17,15 @@ export interface MatmulOptions {
  * Throws ShapeError when the inner sizes or the leading dimensions differ.
  */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
-  return product('matmul', a, b, undefined, transposeA, transposeB);
+  return product('matmul', a, b, undefined, transposeA, transposeB, floatType('matmul', { a, b }));
 }
 
-/** x [..., in] times w [out, in] transposed, plus bias [out]: [..., out]. */
+/** x [..., in] times w [out, in] transposed, plus bias [out]: [..., out]; w and bias are f32. */
 export function linear(x: Tensor, w: Tensor, options?: Tensor | { bias?: Tensor }): Tensor {
   const bias = options && 'shape' in options ? options : options?.bias;
-  checkDType('linear', 'x', x, 'f32');
+  const dtype = floatType('linear', { x });
+  checkDType('linear', 'w', w, 'f32');
+  if (bias) checkDType('linear', 'bias', bias, 'f32');
   const fits =
     x.shape.length >= 1 &&
     w.shape.length === 2 &&
@@ -34,12 +37,19 @@ export function linear(x: Tensor, w: Tensor, options?: Tensor | { bias?: Tensor 
     );
   }
   const rows = reshape(x, [sizeOf(x.shape.slice(0, -1)), w.shape[1]]); // [rows, in]
-  return reshape(product('linear', rows, w, bias, false, true), [...x.shape.slice(0, -1), w.shape[0]]);
+  return reshape(product('linear', rows, w, bias, false, true, dtype), [...x.shape.slice(0, -1), w.shape[0]]);
 }
 
-function product(op: string, a: Tensor, b: Tensor, bias: Tensor | undefined, ta: boolean, tb: boolean): Tensor {
-  checkDType(op, 'a', a, 'f32');
-  checkDType(op, 'b', b, 'f32');
+/** a b of the type wanted, whatever those of the factors. */
+function product(
+  op: string,
+  a: Tensor,
+  b: Tensor,
+  bias: Tensor | undefined,
+  ta: boolean,
+  tb: boolean,
+  dtype: DType,
+): Tensor {
   const show = `a ${showShape(a.shape)}${ta ? ' transposed' : ''}, b ${showShape(b.shape)}${tb ? ' transposed' : ''}`;
   if (a.shape.length < 2 || b.shape.length < 2) throw new ShapeError(`${op}: wants matrices, got ${show}`);
   const [m, k] = matrix(a.shape, ta);
@@ -52,7 +62,7 @@ function product(op: string, a: Tensor, b: Tensor, bias: Tensor | undefined, ta:
   const lead = leadA.length > 0 ? leadA : leadB;
   const [c, scratch] = record('matmul', {
     inputs: [a, b, bias],
-    outputs: [{ shape: [...lead, m, n] }, { shape: [k * roundUp(n, 64) + (ta ? m * k : 0)] }],
+    outputs: [{ shape: [...lead, m, n], dtype }, { shape: [k * roundUp(n, 64) + (ta ? m * k : 0)] }],
     params: {
       batch: sizeOf(lead),
       m,
@@ -65,16 +75,16 @@ function product(op: string, a: Tensor, b: Tensor, bias: Tensor | undefined, ta:
     },
   });
   scratch.dispose();
-  const times = (x: Tensor, y: Tensor, transposeA: boolean, transposeB: boolean) =>
-    matmul(x, y, { transposeA, transposeB });
+  const slope = (of: Tensor, x: Tensor, y: Tensor, transposeX: boolean, transposeY: boolean) =>
+    sumTo(product(op, x, y, undefined, transposeX, transposeY, of.dtype), of.shape);
   return derive(
     op,
     c,
     [a, b, bias],
     [
-      (dc) => sumTo(ta ? times(b, dc, tb, true) : times(dc, b, false, !tb), a.shape),
-      (dc) => sumTo(tb ? times(dc, a, true, ta) : times(a, dc, !ta, false), b.shape),
-      bias && ((dc) => sumTo(dc, bias.shape)),
+      (dc) => (ta ? slope(a, b, dc, tb, true) : slope(a, dc, b, false, !tb)),
+      (dc) => (tb ? slope(b, dc, a, true, ta) : slope(b, a, dc, !ta, false)),
+      bias && ((dc) => sumTo(dc, bias.shape, bias.dtype)),
     ],
   );
 }

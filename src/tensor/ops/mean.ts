@@ -4,7 +4,7 @@ import type { Tensor } from '../tensor.js';
 import { mul } from './elementwise.js';
 import { axesOf, type ReduceOptions, sum } from './reduce.js';
 
-/** Mean over axes. */
+/** Mean over axes, f32. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   const count = sizeOf(axesOf('mean', x, options).map((i) => x.shape[i]));
   return mul(sum(x, options), 1 / count);

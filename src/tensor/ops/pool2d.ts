@@ -1,7 +1,8 @@
 // Pooling over windows of x [n, h, w, c].
-import { checkDType, derive, record } from '../record.js';
+import { derive, floatType, record } from '../record.js';
 import { ShapeError, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
+import { cast } from './layout.js';
 import { mean } from './mean.js';
 
 /** A number for both axes, or [h, w]. */
@@ -33,7 +34,7 @@ export interface MaxPoolOptions extends PoolOptions {
 
 function geometry(op: string, x: Tensor, options: MaxPoolOptions) {
   const { kernelSize, stride = kernelSize, padding = 0, ceilMode = false } = options;
-  checkDType(op, 'x', x, 'f32');
+  const dtype = floatType(op, { x });
   if (x.shape.length !== 4) throw new ShapeError(`${op}: x must be [n,h,w,c], got ${showShape(x.shape)}`);
   const [n, ih, iw, c] = x.shape;
   const [kh, kw] = pair(op, 'kernelSize', kernelSize, 1);
@@ -52,40 +53,43 @@ function geometry(op: string, x: Tensor, options: MaxPoolOptions) {
       `${op}: kernel [${kh},${kw}] is larger than x ${showShape(x.shape)} with padding [${ph},${pw}]`,
     );
   }
-  return { params: { n, ih, iw, c, oh, ow, kh, kw, sh, sw, ph, pw }, shape: [n, oh, ow, c] };
+  return { params: { n, ih, iw, c, oh, ow, kh, kw, sh, sw, ph, pw }, output: { shape: [n, oh, ow, c], dtype } };
 }
 
 type Params = ReturnType<typeof geometry>['params'];
 
 /** Largest value of each window, padding never chosen; NaN wins. The gradient goes to the first of equal maxima. */
 export function maxPool2d(x: Tensor, options: MaxPoolOptions): Tensor {
-  const { params, shape } = geometry('maxPool2d', x, options);
-  const [y, index] = record('max_pool2d', { inputs: [x], outputs: [{ shape }, { shape, dtype: 'i32' }], params });
+  const { params, output } = geometry('maxPool2d', x, options);
+  const outputs = [output, { shape: output.shape, dtype: 'i32' as const }];
+  const [y, index] = record('max_pool2d', { inputs: [x], outputs, params });
   return derive('maxPool2d', y, [x], [(dy) => put(dy, index, params)]);
 }
 
 /** dy at the positions of the maxima. */
 function put(dy: Tensor, index: Tensor, params: Params): Tensor {
   const shape = [params.n, params.ih, params.iw, params.c];
-  const [dx] = record('max_pool2d_put', { inputs: [dy, index], outputs: [{ shape }], params });
+  const [dx] = record('max_pool2d_put', { inputs: [dy, index], outputs: [{ shape, dtype: dy.dtype }], params });
   return derive('maxPool2dPut', dx, [dy, index], [(d) => take(d, index, params), undefined]);
 }
 
 /** x at the positions of the maxima. */
 function take(x: Tensor, index: Tensor, params: Params): Tensor {
-  const [y] = record('max_pool2d_take', { inputs: [x, index], outputs: [{ shape: index.shape }], params });
+  const outputs = [{ shape: index.shape, dtype: x.dtype }];
+  const [y] = record('max_pool2d_take', { inputs: [x, index], outputs, params });
   return derive('maxPool2dTake', y, [x, index], [(dy) => put(dy, index, params), undefined]);
 }
 
 /** Mean of each window; padding counts as zeros. */
 export function avgPool2d(x: Tensor, options: PoolOptions): Tensor {
-  const { params, shape } = geometry('avgPool2d', x, options);
+  const { params, output } = geometry('avgPool2d', x, options);
+  const { shape } = x;
   const forward = (x: Tensor): Tensor =>
-    derive('avgPool2d', record('avg_pool2d', { inputs: [x], outputs: [{ shape }], params })[0], [x], [backward]);
+    derive('avgPool2d', record('avg_pool2d', { inputs: [x], outputs: [output], params })[0], [x], [backward]);
   const backward = (dy: Tensor): Tensor =>
     derive(
       'avgPool2dInput',
-      record('avg_pool2d_input', { inputs: [dy], outputs: [{ shape: x.shape }], params })[0],
+      record('avg_pool2d_input', { inputs: [dy], outputs: [{ ...output, shape }], params })[0],
       [dy],
       [forward],
     );
@@ -95,5 +99,5 @@ export function avgPool2d(x: Tensor, options: PoolOptions): Tensor {
 /** Mean over height and width: [n, h, w, c] -> [n, 1, 1, c]. */
 export function globalAvgPool2d(x: Tensor): Tensor {
   if (x.shape.length !== 4) throw new ShapeError(`globalAvgPool2d: x must be [n,h,w,c], got ${showShape(x.shape)}`);
-  return mean(x, { axes: [1, 2], keepDims: true });
+  return cast(mean(x, { axes: [1, 2], keepDims: true }), x.dtype);
 }

@@ -1,8 +1,9 @@
 // Sums and maxima along axes, and the adjoint of a sum: repetition.
-import { checkDType, derive, record } from '../record.js';
+import type { DType } from '../dtype.js';
+import { derive, floatType, record } from '../record.js';
 import { broadcastStrides, normalizeAxis, type Shape, ShapeError, sameShape, showShape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { putAxis, readStrided, reshape } from './layout.js';
+import { cast, putAxis, readStrided, reshape } from './layout.js';
 
 export interface ReduceOptions {
   /** Axes to reduce, negative counted from the end; all when left out or null. */
@@ -39,17 +40,17 @@ const extents = (shape: Shape, first: number, last: number) => ({
   inner: sizeOf(shape.slice(last + 1)),
 });
 
-/** Sum over axes. Sums are blocked, in an order that depends on the shape alone. */
+/** Sum over axes, f32. Sums are blocked, in an order that depends on the shape alone. */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
-  checkDType('sum', 'x', x, 'f32');
+  floatType('sum', { x });
   const axes = axesOf('sum', x, options);
   let y = x;
   for (const [first, last] of runs(axes)) {
     const shape = y.shape.map((n, i) => (i >= first && i <= last ? 1 : n));
     [y] = record('reduce_sum', { inputs: [y], outputs: [{ shape }], params: extents(y.shape, first, last) });
   }
-  y = reshape(y, options.keepDims ? kept(x.shape, axes) : dropped(x.shape, axes));
-  return derive('sum', y, [x], [(dy) => expand(reshape(dy, kept(x.shape, axes)), x.shape)]);
+  y = reshape(cast(y, 'f32'), options.keepDims ? kept(x.shape, axes) : dropped(x.shape, axes));
+  return derive('sum', y, [x], [(dy) => expand(reshape(cast(dy, x.dtype), kept(x.shape, axes)), x.shape)]);
 }
 
 /** x repeated to a shape it broadcasts to. */
@@ -67,16 +68,16 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   );
 }
 
-/** The adjoint of `expand`: x summed over the dimensions along which `shape` repeats. */
-export function sumTo(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x;
+/** The adjoint of `expand`: x summed over the dimensions along which `shape` repeats, in x's type unless another is given. */
+export function sumTo(x: Tensor, shape: Shape, dtype: DType = x.dtype): Tensor {
+  if (sameShape(x.shape, shape)) return cast(x, dtype);
   const extra = x.shape.length - shape.length;
   const axes = x.shape.flatMap((n, i) => (i < extra || (shape[i - extra] === 1 && n !== 1) ? [i] : []));
-  return reshape(axes.length > 0 ? sum(x, { axes }) : x, shape);
+  return reshape(cast(axes.length > 0 ? sum(x, { axes }) : x, dtype), shape);
 }
 
 function maximumAlong(op: string, x: Tensor, options: ReduceOptions): { value: Tensor; index: Tensor; axes: number[] } {
-  checkDType(op, 'x', x, 'f32');
+  const dtype = floatType(op, { x });
   const axes = axesOf(op, x, options);
   const runsOf = runs(axes);
   if (runsOf.length > 1)
@@ -84,7 +85,10 @@ function maximumAlong(op: string, x: Tensor, options: ReduceOptions): { value: T
   if (x.size === 0) throw new ShapeError(`${op}: x ${showShape(x.shape)} is empty`);
   const [first, last] = runsOf[0] ?? [0, -1];
   const shape = dropped(x.shape, axes);
-  const outputs = [{ shape }, { shape, dtype: 'i32' as const }];
+  const outputs = [
+    { shape, dtype },
+    { shape, dtype: 'i32' as const },
+  ];
   const [value, index] = record('reduce_max', { inputs: [x], outputs, params: extents(x.shape, first, last) });
   return { value, index, axes };
 }

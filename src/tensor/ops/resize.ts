@@ -1,5 +1,5 @@
 // Resampling of x [n, h, w, c] to another size. Linear in x: forward and adjoint are each other's derivative.
-import { checkDType, derive, record } from '../record.js';
+import { derive, floatType, record } from '../record.js';
 import { ShapeError, showShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { pair } from './pool2d.js';
@@ -15,7 +15,7 @@ export interface ResizeOptions {
 
 /** x [n, h, w, c] at another height and width, without antialiasing (PyTorch's interpolate). */
 export function resize(x: Tensor, { size, mode = 'nearest', alignCorners = false }: ResizeOptions): Tensor {
-  checkDType('resize', 'x', x, 'f32');
+  const dtype = floatType('resize', { x });
   if (x.shape.length !== 4) throw new ShapeError(`resize: x must be [n,h,w,c], got ${showShape(x.shape)}`);
   if (mode !== 'nearest' && mode !== 'bilinear')
     throw new ShapeError(`resize: mode '${mode}' is none of nearest, bilinear`);
@@ -24,11 +24,11 @@ export function resize(x: Tensor, { size, mode = 'nearest', alignCorners = false
   if (x.size === 0) throw new ShapeError(`resize: x ${showShape(x.shape)} is empty`);
   const params = { n, ih, iw, c, oh, ow, bilinear: Number(mode === 'bilinear'), align_corners: Number(alignCorners) };
   const forward = (x: Tensor): Tensor => {
-    const [y] = record('resize', { inputs: [x], outputs: [{ shape: [n, oh, ow, c] }], params });
+    const [y] = record('resize', { inputs: [x], outputs: [{ shape: [n, oh, ow, c], dtype }], params });
     return derive('resize', y, [x], [backward]);
   };
   const backward = (dy: Tensor): Tensor => {
-    const [dx] = record('resize_input', { inputs: [dy], outputs: [{ shape: [n, ih, iw, c] }], params });
+    const [dx] = record('resize_input', { inputs: [dy], outputs: [{ shape: [n, ih, iw, c], dtype }], params });
     return derive('resizeInput', dx, [dy], [forward]);
   };
   return forward(x);
