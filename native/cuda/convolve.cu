@@ -15,8 +15,13 @@
 namespace rescunet::cuda {
 namespace {
 
-/// The numbers of a factor: f32 as given, and how many.
-struct Factor { const float* data; int64_t size; };
+/// The numbers of a factor, how many, and whether they are bf16 already.
+struct Factor {
+  const float* data;
+  int64_t size;
+  bool stored;
+  int64_t to_round() const { return stored ? 0 : ceil_divide(size, 64) * 64; }
+};
 
 /// What a factor's tiles are boxes of: matrices, or pixels [n, y.size, x.size, c].
 struct View {
@@ -58,7 +63,7 @@ __global__ void round_numbers(const float4* x, uint2* y, int64_t size) {
   for (int64_t i = thread_number(); i < size; i += grid_threads()) y[i] = {to_bf16x2(x[i].x, x[i].y), to_bf16x2(x[i].z, x[i].w)};
 }
 
-template <class T> TensorMap map_of(const T* data, bool pixels, const View& v, int lines) {
+template <class T> TensorMap tensor_map(const T* data, bool pixels, const View& v, int lines) {
   return pixels ? pixels_map(data, v.n, v.c, v.y, v.x, lines) : matrix_map(data, v.matrix, lines);
 }
 
@@ -67,7 +72,7 @@ void launch_tiles(Queue& queue, const T* a, const T* b, const Problem& p, const 
   const Walk& walk = p.walk;
   const dim3 grid(unsigned(ceil_divide(walk.m, kTileRows)), unsigned(ceil_divide(walk.chunks * walk.turns, kN / 64)), unsigned(p.batch * splits));
   launch<multiply_tiles<T, kN, kAcrossA, kAcrossB>>(queue, {grid, kTileThreads, size_t(kTileStages) * kTileBytes<kN> + 16 * kTileStages},
-                                                    map_of(a, walk.pixels_a, p.a, kAcrossA ? 64 : kTileRows), map_of(b, walk.pixels_b, p.b, kAcrossB ? 64 : kN), walk, p.c,
+                                                    tensor_map(a, walk.pixels_a, p.a, kAcrossA ? 64 : kTileRows), tensor_map(b, walk.pixels_b, p.b, kAcrossB ? 64 : kN), walk, p.c,
                                                     end, parts, splits);
   if (splits == 1) return;
   const ProductSize size{1, walk.m, walk.turns * walk.width, 0};
@@ -79,18 +84,16 @@ template <class T, bool kAcrossA, bool kAcrossB> void multiply_by_warpgroups(Que
   int64_t floats = 0;
   for (const Problem& p : problems)
     if (const int splits = tiling_of(p).splits; splits > 1) floats = std::max(floats, int64_t(splits) * p.walk.m * p.walk.turns * p.walk.width);
-  const int64_t rounded = sizeof(T) == 2 ? ceil_divide(a.size, 64) * 64 + b.size : 0;
+  const int64_t rounded = sizeof(T) == 2 ? a.to_round() + b.to_round() : 0;
   char* lent = floats + rounded ? queue.workspace<char>(floats * 4 + rounded * 2) : nullptr;
   float* parts = reinterpret_cast<float*>(lent + rounded * 2);
-  const T *from_a, *from_b;
-  if constexpr (sizeof(T) == 2) {
-    bf16 *to_a = reinterpret_cast<bf16*>(lent), *to_b = to_a + ceil_divide(a.size, 64) * 64;
-    const auto round = [&](const Factor& f, bf16* to) {
-      launch<round_numbers>(queue, {grid_for(f.size / 4, kThreads), kThreads}, reinterpret_cast<const float4*>(f.data), reinterpret_cast<uint2*>(to), f.size / 4);
-    };
-    round(a, to_a), round(b, to_b);
-    from_a = to_a, from_b = to_b;
-  } else from_a = a.data, from_b = b.data;
+  const auto in = [&](const Factor& f, int64_t at) {
+    if (sizeof(T) == 4 || f.stored) return map_of<T>(f.data);
+    const auto to = reinterpret_cast<bf16*>(lent) + at;
+    launch<round_numbers>(queue, {grid_for(f.size / 4, kThreads), kThreads}, reinterpret_cast<const float4*>(f.data), reinterpret_cast<uint2*>(to), f.size / 4);
+    return reinterpret_cast<const T*>(to);
+  };
+  const T *from_a = in(a, 0), *from_b = in(b, a.to_round());
   for (const Problem& p : problems) {
     const Tiling tiling = tiling_of(p);
     if (tiling.width == 64) launch_tiles<T, 64, kAcrossA, kAcrossB>(queue, from_a, from_b, p, end, parts, tiling.splits);
@@ -104,8 +107,8 @@ bool near(const WalkAxis& axis, int64_t reach) {
   return axis.stride <= 8 && axis.first >= -128 && axis.first < 128 && axis.upper() >= -128 && axis.upper() < 128 && reach < 256;
 }
 
-bool in_bf16(const Queue& queue) { return queue.architecture >= 90 && queue.precision == Precision::bf16; }
-bool in_tf32(const Queue& queue) { return queue.architecture >= 90 && queue.precision == Precision::tf32; }
+bool in_bf16(const Queue& queue, bool stored) { return queue.architecture >= 90 && (stored || queue.precision == Precision::bf16); }
+bool in_tf32(const Queue& queue, bool stored) { return queue.architecture >= 90 && !stored && queue.precision == Precision::tf32; }
 
 // Whether rows of so many numbers are rows of whole 16 bytes and fill half their tiles.
 template <class T> bool fills(int64_t numbers) { return numbers % (16 / int64_t(sizeof(T))) == 0 && 2 * numbers >= kLineElements<T>; }
@@ -113,27 +116,27 @@ template <class T> bool fills(int64_t numbers) { return numbers % (16 / int64_t(
 int chunks_of(int64_t numbers) { return int(ceil_divide(numbers, 64)); }
 Scattered lines(float* y, int64_t rows, int64_t stride) { return {y, 1, int(rows), int(stride), 1, 1, 0, 0, Divisor(rows), Divisor(1)}; }
 
-template <class T> bool convolve_in(const Convolution& c, Queue& queue) {
+template <class T> bool convolve_in(const conv2d_args& c, const Ending& end, Queue& queue) {
   const WalkAxis y{c.ih, int(c.sh), int(-c.ph), int(c.oh)}, x{c.iw, int(c.sw), int(-c.pw), int(c.ow)};
-  if (!fills<T>(c.ic) || !near(y, (c.kh - 1) * c.dh) || !near(x, (c.kw - 1) * c.dw) || !aligned16(c.x, c.w) || c.n == 0) return false;
+  if (!fills<T>(c.ic) || !near(y, (c.kh - 1) * c.dh) || !near(x, (c.kw - 1) * c.dw) || !aligned16(c.x, c.w) || c.n == 0 || c.groups > 1 || c.beside) return false;
   const int64_t taps = c.kh * c.kw, blocks = ceil_divide(c.ic, kLineElements<T>);
   const Walk walk{int(c.n * c.oh * c.ow), int(c.oc), chunks_of(c.oc), 1, int(blocks), int(taps * blocks), int(c.kw), 0, int(c.kw * c.ic), int(c.ic), true, false,
                   {int(c.sh), int(-c.ph), int(c.dh)}, {int(c.sw), int(-c.pw), int(c.dw)}, Divisor(c.ow), Divisor(c.oh)};
   const Scattered to{c.y, int(c.oh), int(c.ow), int(c.oc), 1, 1, 0, 0, Divisor(c.ow), Divisor(c.oh)};
-  multiply_by_warpgroups<T, false, false>(queue, {c.x, c.n * c.ih * c.iw * c.ic}, {c.w, c.oc * taps * c.ic},
-                                          {{image(c.n, c.ic, y, x), matrix(c.oc, taps * c.ic), walk, to}}, c.end);
+  multiply_by_warpgroups<T, false, false>(queue, {c.x, c.n * c.ih * c.iw * c.ic, end.stored}, {c.w, c.oc * taps * c.ic, false},
+                                          {{image(c.n, c.ic, y, x), matrix(c.oc, taps * c.ic), walk, to}}, end);
   return true;
 }
 
 }  // namespace
 
-bool convolve_by_warpgroups(const Convolution& c, Queue& queue) {
-  return in_bf16(queue) ? convolve_in<bf16>(c, queue) : in_tf32(queue) && convolve_in<float>(c, queue);
+bool convolve_by_warpgroups(const conv2d_args& p, const Ending& end, Queue& queue) {
+  return in_bf16(queue, end.stored) ? convolve_in<bf16>(p, end, queue) : in_tf32(queue, end.stored) && convolve_in<float>(p, end, queue);
 }
 
 // One problem per parity of the position: pixels of dy under the taps that reach it, from the last to the first, since taps lie behind a walk's position.
 bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& queue) {
-  if (!in_bf16(queue) || p.groups > 1 || !fills<bf16>(p.oc) || p.wc % 8 || p.w0 % 8 || !aligned16(p.y, p.w) || p.n == 0) return false;
+  if (!in_bf16(queue, end.stored) || p.groups > 1 || !fills<bf16>(p.oc) || p.wc % 8 || p.w0 % 8 || !aligned16(p.y, p.w) || p.n == 0) return false;
   const int64_t taps = p.kh * p.kw, blocks = ceil_divide(p.oc, kLineElements<bf16>);
   std::vector<Problem> problems;
   for (int64_t qy = 0; qy < std::min(p.sh, p.ih); qy++)
@@ -151,7 +154,7 @@ bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& q
       const Scattered to{p.x, int(p.ih), int(p.iw), int(p.ic), int(p.sh), int(p.sw), int(qy), int(qx), Divisor(w), Divisor(h)};
       problems.push_back({image(p.n, p.oc, y, x), matrix(p.oc, taps * p.wc), walk, to});
     }
-  multiply_by_warpgroups<bf16, false, true>(queue, {p.y, p.n * p.oh * p.ow * p.oc}, {p.w, p.oc * taps * p.wc}, problems, end);
+  multiply_by_warpgroups<bf16, false, true>(queue, {p.y, p.n * p.oh * p.ow * p.oc, end.stored}, {p.w, p.oc * taps * p.wc, false}, problems, end);
   return true;
 }
 
@@ -159,13 +162,13 @@ bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& q
 bool weight_by_warpgroups(const conv2d_weight_args& p, Queue& queue) {
   const WalkAxis y{p.ih, int(p.sh), int(-p.ph), int(p.oh)}, x{p.iw, int(p.sw), int(-p.pw), int(p.ow)};
   const int64_t pixels = p.n * p.oh * p.ow, taps = p.kh * p.kw;
-  if (!in_bf16(queue) || p.groups > 1 || p.beside || !fills<bf16>(p.ic) || !fills<bf16>(p.oc) || !near(y, (p.kh - 1) * p.dh) || !near(x, (p.kw - 1) * p.dw) ||
+  if (!in_bf16(queue, p.stored & 1) || p.groups > 1 || p.beside || !fills<bf16>(p.ic) || !fills<bf16>(p.oc) || !near(y, (p.kh - 1) * p.dh) || !near(x, (p.kw - 1) * p.dw) ||
       !aligned16(p.x, p.y) || pixels == 0)
     return false;
   const int steps = int(ceil_divide(pixels, kLineElements<bf16>));
   const Walk walk{int(p.oc), int(p.ic), chunks_of(p.ic), int(taps), steps, steps, int(p.kw), 0, 0, 0, false, true,
                   {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)}, Divisor(p.ow), Divisor(p.oh)};
-  multiply_by_warpgroups<bf16, true, true>(queue, {p.y, pixels * p.oc}, {p.x, p.n * p.ih * p.iw * p.ic},
+  multiply_by_warpgroups<bf16, true, true>(queue, {p.y, pixels * p.oc, bool(p.stored & 1)}, {p.x, p.n * p.ih * p.iw * p.ic, bool(p.stored & 1)},
                                            {{matrix(pixels, p.oc), image(p.n, p.ic, y, x), walk, lines(p.w, p.oc, taps * p.ic)}}, {});
   return true;
 }
@@ -184,7 +187,7 @@ template <class T, bool kTa, bool kTb> bool matmul_in(const matmul_args& p, Queu
     return v;
   };
   const auto size = [&](int64_t rows, int64_t stride) { return stride * (p.batch - 1) + rows * p.k; };
-  multiply_by_warpgroups<T, kTa, !kTb>(queue, {p.a, size(p.m, p.astride)}, {p.b, size(p.n, p.bstride)},
+  multiply_by_warpgroups<T, kTa, !kTb>(queue, {p.a, size(p.m, p.astride), false}, {p.b, size(p.n, p.bstride), false},
                                        {{view(kTa, p.m, p.astride), view(!kTb, p.n, p.bstride), walk, lines(p.c, p.m, p.n), int(p.batch)}}, {p.bias});
   return true;
 }
@@ -192,8 +195,8 @@ template <class T, bool kTa, bool kTb> bool matmul_in(const matmul_args& p, Queu
 }  // namespace
 
 bool matmul_by_warpgroups(const matmul_args& p, Queue& queue) {
-  if (in_tf32(queue) && !p.ta && p.tb) return matmul_in<float, false, true>(p, queue);
-  if (!in_bf16(queue) || (p.ta && p.tb)) return false;
+  if (in_tf32(queue, false) && !p.ta && p.tb) return matmul_in<float, false, true>(p, queue);
+  if (!in_bf16(queue, false) || (p.ta && p.tb)) return false;
   return p.ta ? matmul_in<bf16, true, false>(p, queue) : p.tb ? matmul_in<bf16, false, true>(p, queue) : matmul_in<bf16, false, false>(p, queue);
 }
 

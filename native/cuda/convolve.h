@@ -5,18 +5,13 @@
 
 namespace rescunet::cuda {
 
-/// y [n, oh, ow, oc] = x [n, ih, iw, ic] * w [oc, kh, kw, ic], ended.
-struct Convolution {
-  const float *x, *w;
-  Ending end;
-  float* y;
-  int64_t n, ih, iw, ic, oh, ow, oc, kh, kw, sh, sw, ph, pw, dh, dw;
-};
-
-bool convolve_by_warpgroups(const Convolution& c, Queue& queue);
+bool convolve_by_warpgroups(const conv2d_args& p, const Ending& end, Queue& queue);
 bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& queue);
 bool weight_by_warpgroups(const conv2d_weight_args& p, Queue& queue);
 bool matmul_by_warpgroups(const matmul_args& p, Queue& queue);
+
+/// conv2d_input with an ending, on whatever path.
+void convolve_back(const conv2d_input_args& p, const Ending& end, Queue& queue);
 
 /// Kernel positions of one axis that reach inputs of parity q, and the outputs they read: `count` of them from `first` on, every
 /// `step`-th; the output under tap t of input position i * s + q is i + offset + t * slope.

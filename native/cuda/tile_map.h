@@ -1,10 +1,8 @@
 // Tiles of sm_90a as both compilers see them: rows of 128 bytes, swizzled, and where the elements of one come from.
 #pragma once
-#include "kernels.h"
+#include "ending.h"
 
 namespace rescunet::cuda {
-
-using bf16 = uint16_t;  // its bits
 
 /// Elements in a row of a tile.
 template <class T> inline constexpr int kLineElements = 128 / int(sizeof(T));

@@ -111,7 +111,8 @@ __global__ void __launch_bounds__(kTileThreads, 1)
   for (int h = 0; h < 2; h++) {
     const int row = blockIdx.x * kTileRows + first + 8 * h;
     if (row >= walk.m) continue;
-    float* line = splits > 1 ? parts + (int64_t(blockIdx.z) * walk.m + row) * across : c.line(batch * walk.m + row);
+    float* part = parts + (int64_t(blockIdx.z) * walk.m + row) * across;
+    const int64_t at = c.line(batch * walk.m + row) - c.y;
 #pragma unroll
     for (int q = 0; q < kN / 64; q++) {
       const int chunk = blockIdx.y * (kN / 64) + q, turn = chunk / walk.chunks, channel = chunk % walk.chunks * 64 + pair, column = turn * walk.width + channel;
@@ -120,8 +121,11 @@ __global__ void __launch_bounds__(kTileThreads, 1)
       for (int j = 0; j < 8; j++)
 #pragma unroll
         for (int i = 0; i < 2; i++) {
+          if (channel + 8 * j + i >= walk.width) continue;
           const float sum = sums[q * 32 + j * 4 + h * 2 + i];
-          if (channel + 8 * j + i < walk.width) line[column + 8 * j + i] = splits > 1 ? sum : end(sum, line - c.y + column + 8 * j + i, column + 8 * j + i);
+          const int to = column + 8 * j + i;
+          if (splits > 1) part[to] = sum;
+          else end(c.y, at + to, to, sum);
         }
     }
   }
