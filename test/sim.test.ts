@@ -4,17 +4,17 @@ import { describe, expect, it } from 'vitest';
 import '../src/tensor/index.js';
 import { tensor } from '../src/tensor/create.js';
 import { AddonBackend, devices, registerDevice } from '../src/tensor/device.js';
-import type { TypedArray } from '../src/tensor/dtype.js';
 import { addon } from '../src/tensor/native.js';
-import { mul } from '../src/tensor/ops/elementwise.js';
-import { gather } from '../src/tensor/ops/layout.js';
+import { add, mul } from '../src/tensor/ops/elementwise.js';
+import { cast, gather } from '../src/tensor/ops/layout.js';
 import { matmul } from '../src/tensor/ops/matmul.js';
+import { avgPool2d } from '../src/tensor/ops/pool2d.js';
 import { sum } from '../src/tensor/ops/reduce.js';
 import { capture } from '../src/tensor/plan.js';
-import type { Tensor } from '../src/tensor/tensor.js';
+import { asNumbers, type Tensor } from '../src/tensor/tensor.js';
 import { cases } from './cases/index.js';
 import { expectClose } from './close.js';
-import { draw, evaluate, randomFrom, seedOf } from './samples.js';
+import { draw, evaluate, randomFrom, roundedMaps, seedOf } from './samples.js';
 
 const emulated = addon.devices().includes('sim');
 
@@ -33,12 +33,13 @@ const inOrders = (variables: Record<string, string> = {}): string[] =>
 const tested = [...(emulated ? inOrders() : []), ...devices().filter((name) => name === 'cuda')];
 
 type Evaluated = ReturnType<typeof evaluate>;
-type Numbers = Record<string, TypedArray>;
+type Numbers = Record<string, ArrayLike<number>>;
 
 /** The output and the gradients as numbers; not dataSync, so that the test runner's own messages get through. */
 async function read({ y, gradients }: Evaluated): Promise<Numbers> {
-  const numbers: Numbers = { output: await y.data() };
-  for (const [name, dx] of Object.entries(gradients)) numbers[`gradient of ${name}`] = await dx.data();
+  const numbers: Numbers = { output: asNumbers(await y.data(), y.dtype) };
+  for (const [name, dx] of Object.entries(gradients))
+    numbers[`gradient of ${name}`] = asNumbers(await dx.data(), dx.dtype);
   return numbers;
 }
 
@@ -53,7 +54,7 @@ function expectAgreement(results: Numbers[], expected: Evaluated, tolerance: num
 }
 
 describe.skipIf(tested.length === 0)('CUDA kernels', () => {
-  describe.each(Object.entries(cases))('%s', (stem, { samples }) => {
+  describe.each(Object.entries(cases))('%s', (stem, { samples, maps = [] }) => {
     for (const sample of samples) {
       it(`${sample.name}: agrees with the float64 reference, whatever the order of threads`, async () => {
         const seed = seedOf(`${stem} ${sample.name}`);
@@ -62,6 +63,15 @@ describe.skipIf(tested.length === 0)('CUDA kernels', () => {
         const results = [];
         for (const device of tested) results.push(await read(evaluate(sample, values, device, seed + 1)));
         expectAgreement(results, expected, sample.tolerance ?? 1e-5);
+      });
+      if (!maps.some((name) => name in sample.inputs)) continue;
+      it(`${sample.name}: of bf16 maps, the same`, async () => {
+        const seed = seedOf(`${stem} ${sample.name}`);
+        const values = roundedMaps(draw(sample, randomFrom(seed)), maps);
+        const expected = evaluate(sample, values, 'reference', seed + 1);
+        const results = [];
+        for (const device of tested) results.push(await read(evaluate(sample, values, device, seed + 1, { maps })));
+        expectAgreement(results, expected, sample.bf16Tolerance ?? 2 ** -6);
       });
     }
   });
@@ -95,6 +105,20 @@ describe.skipIf(tested.length === 0)('CUDA kernels', () => {
     const bad = gather(x, tensor([0, 7, 9], { dtype: 'i32', device }));
     await expect(bad.data()).rejects.toThrow('gather: index 7 is outside the axis of 3 (kernel gather');
     expect(await x.data()).toEqual(Float32Array.from([1, 2, 3]));
+  });
+
+  it.each(tested)('%s: kernels that read bf16 maps themselves get no casts', async (device) => {
+    const x = tensor(
+      Float32Array.from({ length: 48 }, (_, i) => Math.sin(i)),
+      { shape: [1, 4, 4, 3], device },
+    );
+    const captured = capture((y: Tensor) => sum(avgPool2d(add(mul(y, y), 0.5), { kernelSize: 2 })));
+    const loss = captured(cast(x, 'bf16'));
+    expect(Math.abs(Number(await loss.item()) - 11.9)).toBeLessThan(0.3); // a quarter of the sum of sin^2 + 1/2
+    const kernels = captured.describe().split('\n').slice(-5);
+    expect(kernels.filter((line) => line.startsWith('cast'))).toEqual([]);
+    expect(kernels.filter((line) => / stored=[1-9]/.test(line)).length).toBe(4);
+    captured.dispose();
   });
 
   it.each(tested)('%s: a captured step gives what the step gives, replay after replay', async (device) => {

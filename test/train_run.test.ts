@@ -80,6 +80,19 @@ describe('train', () => {
     expect(readSafetensors(newest(config))).toEqual(readSafetensors(newest(whole)));
   });
 
+  it('in bf16 too; what it leaves is f32', { timeout: 120_000 }, async () => {
+    const [straight, taken] = ['bf16', 'bf16-interrupted'].map((run) => configOf(run, 'precision: bf16'));
+    await train(straight);
+    const stop = new AbortController();
+    await train(taken, { signal: stop.signal, onStep: ({ step }) => step === 4 && stop.abort() });
+    await train(taken, { resume: true });
+    const end = readSafetensors(newest(straight));
+    expect(readSafetensors(newest(taken))).toEqual(end);
+    expect(end).not.toEqual(readSafetensors(newest(whole)));
+    expect(new Set(Object.values(end).map(({ dtype }) => dtype))).not.toContain('bf16');
+    await expect(train({ ...taken, precision: 'f32' }, { resume: true })).rejects.toThrow(/precision: differ from/);
+  });
+
   it('passes over a damaged checkpoint', { timeout: 120_000 }, async () => {
     const config = configOf('damaged');
     const stop = new AbortController();

@@ -137,6 +137,29 @@ describe('GanStep', () => {
     step.dispose();
   });
 
+  it('in bf16 begins as f32 does, learns as much, and keeps its state in f32', async () => {
+    const batch = batchOf(4);
+    const run = async (precision: 'f32' | 'bf16') => {
+      manualSeed(8);
+      const { step } = build('attention-rescunet', { precision });
+      const losses = [];
+      for (let i = 0; i < 13; i++) losses.push(await step.run(batch));
+      const { random: _, ...state } = step.state();
+      for (const [name, x] of Object.entries(state)) expect(x.dtype, name).toBe('f32');
+      step.dispose();
+      return losses;
+    };
+    const [exact, rounded] = [await run('f32'), await run('bf16')];
+    for (const [name, value] of Object.entries(exact[0])) {
+      expect(rounded[0][name], name).not.toBe(value); // it is another computation
+      expect(Math.abs(rounded[0][name] - value) / value, name).toBeLessThan(0.02);
+    }
+    const gained = (losses: typeof exact) =>
+      losses[0]['final/reconstruction'] - losses[losses.length - 1]['final/reconstruction'];
+    expect(gained(exact)).toBeGreaterThan(0);
+    expect(gained(rounded)).toBeGreaterThan(0.7 * gained(exact));
+  });
+
   it('refuses what does not fit', async () => {
     const { step } = build('resunet', {}, false);
     const { mask, ...maps } = batchOf(1);

@@ -1,6 +1,7 @@
 // The attention gate behind its two products, in few launches. Nothing of [n, h, w, f] is kept: what psi takes is computed again wherever it is needed.
 // A warp takes a pixel where channels are summed; a block a part of the pixels where pixels are; parts are added in order, in f64.
 #include "../scalar.h"
+#include "stored.h"
 #include "sums.h"
 
 namespace rescunet::cuda {
@@ -23,7 +24,7 @@ template <class Args> __device__ int64_t small_of(const Args& p, int64_t pixel) 
   return p.half ? pixel / p.w / 2 * (p.w / 2) + pixel % p.w / 2 : pixel;
 }
 
-__global__ void __launch_bounds__(kBlock) project(attention_gate_args p) {
+template <class T> __global__ void __launch_bounds__(kBlock) project(attention_gate_args p) {
   const int lane = threadIdx.x % 32;
   for (int64_t i = thread_number() / 32; i < p.n * p.h * p.w; i += grid_threads() / 32) {
     const int64_t small = small_of(p, i);
@@ -31,7 +32,7 @@ __global__ void __launch_bounds__(kBlock) project(attention_gate_args p) {
 #pragma unroll 1  // else registers spill
     for (int64_t j = lane; j < p.f; j += 32) {
       const Channel<attention_gate_args> c(p, j);
-      const float z = c.z(p.px[i * p.f + j] - c.mean_x, p.pg[small * p.f + j] - c.mean_g);
+      const float z = c.z(number(as<T>(p.px)[i * p.f + j]) - c.mean_x, number(as<T>(p.pg)[small * p.f + j]) - c.mean_g);
       sum += (z < 0 ? 0 : z) * p.psi[j];
     }
     sum = warp_sum(sum);
@@ -50,23 +51,26 @@ __global__ void __launch_bounds__(kBlock) moments(attention_gate_args p) {
   if (threadIdx.x == 0) *p.mean_p = float(mean), *p.variance_p = float(variance);
 }
 
-__global__ void open(attention_gate_args p) {
+template <class T> __global__ void open(attention_gate_args p) {
   const float scale = *p.weight_p / std::sqrt(*p.variance_p + p.eps_p);
   for (int64_t i = thread_number(); i < p.n * p.h * p.w * p.c; i += grid_threads()) {
     const int64_t pixel = i / p.c;
     const float map = 1 / (1 + scalar::exponential(-((p.p[pixel] - *p.mean_p) * scale + *p.bias_p)));
     if (i % p.c == 0) p.map[pixel] = map;
-    p.y[i] = p.x[i] * map;
+    put(as<T>(p.y)[i], number(as<T>(p.x)[i]) * map);
   }
 }
 
 // dx, and what comes to the result of psi's norm.
-__global__ void __launch_bounds__(kBlock) along_channels(attention_gate_grad_args p, float* dp) {
+template <class T> __global__ void __launch_bounds__(kBlock) along_channels(attention_gate_grad_args p, float* dp) {
   const int lane = threadIdx.x % 32;
   for (int64_t i = thread_number() / 32; i < p.n * p.h * p.w; i += grid_threads() / 32) {
     const float map = p.map[i];
     float sum = 0;
-    for (int64_t j = i * p.c + lane; j < (i + 1) * p.c; j += 32) sum += p.dy[j] * p.x[j], p.dx[j] = p.dy[j] * map;
+    for (int64_t j = i * p.c + lane; j < (i + 1) * p.c; j += 32) {
+      const float dy = number(as<T>(p.dy)[j]);
+      sum += dy * number(as<T>(p.x)[j]), put(as<T>(p.dx)[j], dy * map);
+    }
     sum = warp_sum(sum);
     if (lane == 0) dp[i] = sum * map * (1 - map);
   }
@@ -87,7 +91,7 @@ __global__ void __launch_bounds__(kBlock) through_norm(attention_gate_grad_args 
 // Per channel: of dz, dz (px - mean), dz (pg - mean) and dp relu(z).
 struct ChannelSums { double all, x, g, psi; };
 
-__global__ void __launch_bounds__(kBlock) part_sums(attention_gate_grad_args p, const float* dp, ChannelSums* partial) {
+template <class T> __global__ void __launch_bounds__(kBlock) part_sums(attention_gate_grad_args p, const float* dp, ChannelSums* partial) {
   SHARED(ChannelSums[kWarps][kColumns], parts);
   const int column = threadIdx.x % kColumns, row = threadIdx.x / kColumns;
   const int64_t j = int64_t(blockIdx.x) * kColumns + column, rows = p.n * p.h * p.w;
@@ -95,7 +99,7 @@ __global__ void __launch_bounds__(kBlock) part_sums(attention_gate_grad_args p, 
   if (j < p.f) {
     const Channel<attention_gate_grad_args> c(p, j);
     for (int64_t i = int64_t(blockIdx.y) * kWarps + row; i < rows; i += kParts * kWarps) {
-      const float x = p.px[i * p.f + j] - c.mean_x, g = p.pg[small_of(p, i) * p.f + j] - c.mean_g, z = c.z(x, g), dz = z > 0 ? dp[i] * p.psi[j] : 0.f;
+      const float x = number(as<T>(p.px)[i * p.f + j]) - c.mean_x, g = number(as<T>(p.pg)[small_of(p, i) * p.f + j]) - c.mean_g, z = c.z(x, g), dz = z > 0 ? dp[i] * p.psi[j] : 0.f;
       mine.all += double(dz), mine.x += double(dz * x), mine.g += double(dz * g), mine.psi += double(dp[i] * (z < 0 ? 0 : z));
     }
   }
@@ -121,20 +125,20 @@ __global__ void finish_sums(attention_gate_grad_args p, ChannelSums* partial) {
 }
 
 // dpx of a small pixel's children, and dpg.
-__global__ void to_products(attention_gate_grad_args p, const float* dp, const ChannelSums* means) {
+template <class T> __global__ void to_products(attention_gate_grad_args p, const float* dp, const ChannelSums* means) {
   const int64_t step = p.half ? 2 : 1, across = p.w / step;
   for (int64_t i = thread_number(); i < p.n * p.h * p.w / (step * step) * p.f; i += grid_threads()) {
     const int64_t j = i % p.f, small = i / p.f;
     const Channel<attention_gate_grad_args> c(p, j);
-    const float g = p.pg[i] - c.mean_g, mean = float(means[j].all), along_x = float(means[j].x), along_g = float(means[j].g);
+    const float g = number(as<T>(p.pg)[i]) - c.mean_g, mean = float(means[j].all), along_x = float(means[j].x), along_g = float(means[j].g);
     float all = 0;
     for (int64_t k = 0; k < step * step; k++) {
       const int64_t pixel = (small / across * step + k / step) * p.w + small % across * step + k % step;
-      const float x = p.px[pixel * p.f + j] - c.mean_x, dz = c.z(x, g) > 0 ? dp[pixel] * p.psi[j] : 0.f;
+      const float x = number(as<T>(p.px)[pixel * p.f + j]) - c.mean_x, dz = c.z(x, g) > 0 ? dp[pixel] * p.psi[j] : 0.f;
       all += dz;
-      p.dpx[pixel * p.f + j] = c.scale_x * (dz - mean - x * along_x);
+      put(as<T>(p.dpx)[pixel * p.f + j], c.scale_x * (dz - mean - x * along_x));
     }
-    p.dpg[i] = c.scale_g * (all - float(step * step) * (mean + g * along_g));
+    put(as<T>(p.dpg)[i], c.scale_g * (all - float(step * step) * (mean + g * along_g)));
   }
 }
 
@@ -142,19 +146,25 @@ __global__ void to_products(attention_gate_grad_args p, const float* dp, const C
 
 void attention_gate(const attention_gate_args& p, Queue& queue) {
   const int64_t rows = p.n * p.h * p.w;
-  launch<project>(queue, {grid_for(rows * 32, kBlock), kBlock}, p);
-  launch<moments>(queue, {dim3(1), kBlock}, p);
-  launch<open>(queue, {grid_for(rows * p.c, kBlock), kBlock}, p);
+  of_stored_type(p.stored, [&](auto type) {
+    using T = decltype(type);
+    launch<project<T>>(queue, {grid_for(rows * 32, kBlock), kBlock}, p);
+    launch<moments>(queue, {dim3(1), kBlock}, p);
+    launch<open<T>>(queue, {grid_for(rows * p.c, kBlock), kBlock}, p);
+  });
 }
 
 void attention_gate_grad(const attention_gate_grad_args& p, Queue& queue) {
   const int64_t rows = p.n * p.h * p.w;
   auto* partial = queue.workspace<ChannelSums>(kParts * p.f);
-  launch<along_channels>(queue, {grid_for(rows * 32, kBlock), kBlock}, p, p.scratch);
-  launch<through_norm>(queue, {dim3(1), kBlock}, p, p.scratch);
-  launch<part_sums>(queue, {dim3(unsigned(ceil_divide(p.f, kColumns)), unsigned(kParts)), kBlock}, p, p.scratch, partial);
-  launch<finish_sums>(queue, {grid_for(p.f, kBlock), kBlock}, p, partial);
-  launch<to_products>(queue, {grid_for(rows * p.f, kBlock), kBlock}, p, p.scratch, partial);
+  of_stored_type(p.stored, [&](auto type) {
+    using T = decltype(type);
+    launch<along_channels<T>>(queue, {grid_for(rows * 32, kBlock), kBlock}, p, p.scratch);
+    launch<through_norm>(queue, {dim3(1), kBlock}, p, p.scratch);
+    launch<part_sums<T>>(queue, {dim3(unsigned(ceil_divide(p.f, kColumns)), unsigned(kParts)), kBlock}, p, p.scratch, partial);
+    launch<finish_sums>(queue, {grid_for(p.f, kBlock), kBlock}, p, partial);
+    launch<to_products<T>>(queue, {grid_for(rows * p.f, kBlock), kBlock}, p, p.scratch, partial);
+  });
 }
 
 }  // namespace rescunet::cuda

@@ -2,6 +2,7 @@
 // (neither a large mean nor an outlier then costs digits), merged by Chan's formula in f64, first down the block, then over
 // the parts into which the rows are cut. The cuts depend on the shape alone.
 #include "ending.h"
+#include "stored.h"
 
 namespace rescunet::cuda {
 namespace {
@@ -31,7 +32,7 @@ struct Place {
 };
 
 // partial [parts, c]
-__global__ void __launch_bounds__(kBlock) part_moments(const float* x, Moments* partial, int64_t rows, int64_t c, int64_t part) {
+template <class T> __global__ void __launch_bounds__(kBlock) part_moments(const T* x, Moments* partial, int64_t rows, int64_t c, int64_t part) {
   SHARED(Moments[kRows][kColumns], all);
   const Place p(rows, part);
   Moments mine;
@@ -40,7 +41,7 @@ __global__ void __launch_bounds__(kBlock) part_moments(const float* x, Moments* 
       const int n = p.end - i < kChunk ? int(p.end - i) : kChunk;
       float v[kChunk], sum = 0, rest = 0, square = 0;
 #pragma unroll
-      for (int k = 0; k < kChunk; k++) sum += v[k] = k < n ? x[(i + k) * c + p.j] : 0.f;
+      for (int k = 0; k < kChunk; k++) sum += v[k] = k < n ? number(x[(i + k) * c + p.j]) : 0.f;
       const float centre = sum / float(n);
 #pragma unroll
       for (int k = 0; k < kChunk; k++) {
@@ -80,25 +81,26 @@ struct Affine {
   __device__ float operator()(float x) const { return (x - mean) * scale + bias; }
 };
 
-__global__ void apply(batch_norm_apply_args p) {
+template <class T> __global__ void apply(batch_norm_apply_args p) {
   for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads())
-    p.y[i] = activated(Affine(p, i % p.c)(p.x[i]) + (p.residual ? p.residual[i] : 0.f), p.activation, p.slope);
+    put(as<T>(p.y)[i], activated(Affine(p, i % p.c)(number(as<T>(p.x)[i])) + (p.residual ? number(as<T>(p.residual)[i]) : 0.f), p.activation, p.slope));
 }
 
-__global__ void apply4(batch_norm_apply_args p) {
-  const auto *x = reinterpret_cast<const float4*>(p.x), *residual = reinterpret_cast<const float4*>(p.residual);
-  auto* y = reinterpret_cast<float4*>(p.y);
-  for (int64_t i = thread_number(); i < p.rows * p.c / 4; i += grid_threads()) {
-    const int64_t j = i % (p.c / 4) * 4;
-    const float4 v = x[i], r = residual ? residual[i] : float4{0, 0, 0, 0};
-    const auto one = [&](float v, float r, int64_t k) { return activated(Affine(p, k)(v) + r, p.activation, p.slope); };
-    y[i] = {one(v.x, r.x, j), one(v.y, r.y, j + 1), one(v.z, r.z, j + 2), one(v.w, r.w, j + 3)};
+template <class T> __global__ void apply_packs(batch_norm_apply_args p) {
+  for (int64_t i = kPack<T> * thread_number(); i < p.rows * p.c; i += kPack<T> * grid_threads()) {
+    const int64_t j = i % p.c;
+    float v[kPack<T>], r[kPack<T>] = {};
+    read(as<T>(p.x) + i, v);
+    if (p.residual) read(as<T>(p.residual) + i, r);
+#pragma unroll
+    for (int k = 0; k < kPack<T>; k++) v[k] = activated(Affine(p, j + k)(v[k]) + r[k], p.activation, p.slope);
+    write(as<T>(p.y) + i, v);
   }
 }
 
 struct GradientSums { double dz, product; };  // of dz, and of dz xhat
 
-__global__ void __launch_bounds__(kBlock) part_gradients(batch_norm_grad_args p, GradientSums* partial, int64_t part) {
+template <class T> __global__ void __launch_bounds__(kBlock) part_gradients(batch_norm_grad_args p, GradientSums* partial, int64_t part) {
   SHARED(GradientSums[kRows][kColumns], all);
   const Place at(p.rows, part);
   GradientSums mine{0, 0};
@@ -111,8 +113,8 @@ __global__ void __launch_bounds__(kBlock) part_gradients(batch_norm_grad_args p,
       for (int k = 0; k < kChunk; k++)
         if (i + k < at.end) {
           const int64_t e = (i + k) * p.c + at.j;
-          const float dz = passed(z(p.x[e]), p.dy[e], p.activation, p.slope);
-          sum += dz, product += dz * ((p.x[e] - z.mean) * inverse);
+          const float x = number(as<T>(p.x)[e]), dz = passed(z(x), number(as<T>(p.dy)[e]), p.activation, p.slope);
+          sum += dz, product += dz * ((x - z.mean) * inverse);
         }
       mine.dz += double(sum), mine.product += double(product);
     }
@@ -138,11 +140,12 @@ __global__ void finish_gradients(batch_norm_grad_args p, const GradientSums* par
   of[j] = {float(all.dz / double(p.rows)), float(all.product / double(p.rows)) * inverse};
 }
 
-__global__ void apply_gradients(batch_norm_grad_args p, const Coefficients* of) {
+template <class T> __global__ void apply_gradients(batch_norm_grad_args p, const Coefficients* of) {
   for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads()) {
     const Coefficients c = of[i % p.c];
     const Affine z(p, i % p.c);
-    p.dx[i] = z.scale * (passed(z(p.x[i]), p.dy[i], p.activation, p.slope) - c.mean_dz - c.slope * (p.x[i] - z.mean));
+    const float x = number(as<T>(p.x)[i]), dz = passed(z(x), number(as<T>(p.dy)[i]), p.activation, p.slope);
+    put(as<T>(p.dx)[i], z.scale * (dz - c.mean_dz - c.slope * (x - z.mean)));
   }
 }
 
@@ -167,22 +170,32 @@ struct Cut {
 void batch_norm_stats(const batch_norm_stats_args& p, Queue& queue) {
   const Cut cut(p.rows, p.c);
   auto* partial = queue.workspace<Moments>(cut.parts * p.c);
-  launch<part_moments>(queue, cut.launch(), p.x, partial, p.rows, p.c, cut.size);
+  of_stored_type(p.stored, [&](auto type) {
+    using T = decltype(type);
+    launch<part_moments<T>>(queue, cut.launch(), reinterpret_cast<const T*>(p.x), partial, p.rows, p.c, cut.size);
+  });
   launch<finish_moments>(queue, {grid_for(p.c, kMap), kMap}, partial, p.mean, p.variance, p.c, cut.parts);
 }
 
 void batch_norm_apply(const batch_norm_apply_args& p, Queue& queue) {
-  if (p.c % 4 == 0 && aligned16(p.x, p.y, p.residual)) launch<apply4>(queue, {grid_for(p.rows * p.c / 4, kMap), kMap}, p);
-  else launch<apply>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p);
+  of_stored_type(p.stored, [&](auto type) {
+    using T = decltype(type);
+    const int64_t size = p.rows * p.c;
+    if (p.c % kPack<T> == 0 && aligned16(p.x, p.y, p.residual)) launch<apply_packs<T>>(queue, {grid_for(size / kPack<T>, kMap), kMap}, p);
+    else launch<apply<T>>(queue, {grid_for(size, kMap), kMap}, p);
+  });
 }
 
 void batch_norm_grad(const batch_norm_grad_args& p, Queue& queue) {
   const Cut cut(p.rows, p.c);
   auto* partial = queue.workspace<GradientSums>(cut.parts * p.c + p.c);  // the coefficients behind the sums
   auto* of = reinterpret_cast<Coefficients*>(partial + cut.parts * p.c);
-  launch<part_gradients>(queue, cut.launch(), p, partial, cut.size);
-  launch<finish_gradients>(queue, {grid_for(p.c, kMap), kMap}, p, partial, of, cut.parts);
-  launch<apply_gradients>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p, of);
+  of_stored_type(p.stored, [&](auto type) {
+    using T = decltype(type);
+    launch<part_gradients<T>>(queue, cut.launch(), p, partial, cut.size);
+    launch<finish_gradients>(queue, {grid_for(p.c, kMap), kMap}, p, partial, of, cut.parts);
+    launch<apply_gradients<T>>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p, of);
+  });
 }
 
 void lerp(const lerp_args& p, Queue& queue) { launch<interpolate_towards>(queue, {grid_for(p.size, kMap), kMap}, p); }

@@ -1,4 +1,5 @@
 // Fast normalised fusion: a weighted mean of two maps, and its gradients in one pass over them.
+#include "stored.h"
 #include "sums.h"
 
 namespace rescunet::cuda {
@@ -16,19 +17,19 @@ struct Shares {
   }
 };
 
-__global__ void mix(fusion_args p) {
+template <class T> __global__ void mix(fusion_args p) {
   const Shares share(p.weight, p.eps);
-  for (int64_t i = thread_number(); i < p.size; i += grid_threads()) p.y[i] = share.a * p.a[i] + share.b * p.b[i];
+  for (int64_t i = thread_number(); i < p.size; i += grid_threads()) put(as<T>(p.y)[i], share.a * number(as<T>(p.a)[i]) + share.b * number(as<T>(p.b)[i]));
 }
 
 // partial [kParts][2]: sums of dy a and dy b
-__global__ void __launch_bounds__(kBlock) unmix(fusion_grad_args p, double* partial) {
+template <class T> __global__ void __launch_bounds__(kBlock) unmix(fusion_grad_args p, double* partial) {
   const Shares share(p.weight, p.eps);
   double with_a = 0, with_b = 0;
   for (int64_t i = thread_number(); i < p.size; i += grid_threads()) {
-    const float dy = p.dy[i];
-    p.da[i] = share.a * dy, p.db[i] = share.b * dy;
-    with_a += double(dy * p.a[i]), with_b += double(dy * p.b[i]);
+    const float dy = number(as<T>(p.dy)[i]), a = number(as<T>(p.a)[i]), b = number(as<T>(p.b)[i]);
+    put(as<T>(p.da)[i], share.a * dy), put(as<T>(p.db)[i], share.b * dy);
+    with_a += double(dy * a), with_b += double(dy * b);
   }
   with_a = block_sum<kBlock>(with_a), with_b = block_sum<kBlock>(with_b);
   if (threadIdx.x == 0) partial[2 * blockIdx.x] = with_a, partial[2 * blockIdx.x + 1] = with_b;
@@ -47,11 +48,13 @@ __global__ void finish(fusion_grad_args p, const double* partial) {
 
 }  // namespace
 
-void fusion(const fusion_args& p, Queue& queue) { launch<mix>(queue, {grid_for(p.size, kBlock), kBlock}, p); }
+void fusion(const fusion_args& p, Queue& queue) {
+  of_stored_type(p.stored, [&](auto type) { launch<mix<decltype(type)>>(queue, {grid_for(p.size, kBlock), kBlock}, p); });
+}
 
 void fusion_grad(const fusion_grad_args& p, Queue& queue) {
   auto* partial = queue.workspace<double>(2 * kParts);
-  launch<unmix>(queue, {dim3(unsigned(kParts)), kBlock}, p, partial);
+  of_stored_type(p.stored, [&](auto type) { launch<unmix<decltype(type)>>(queue, {dim3(unsigned(kParts)), kBlock}, p, partial); });
   launch<finish>(queue, {dim3(1), 32}, p, partial);
 }
 

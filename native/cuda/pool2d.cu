@@ -1,6 +1,6 @@
 // Maxima and means over windows, NHWC, and their adjoints: a thread per element of the output, which for an adjoint gathers from
 // the windows that cover it in their order.
-#include "kernels.h"
+#include "stored.h"
 
 namespace rescunet::cuda {
 namespace {
@@ -24,23 +24,23 @@ struct Element {
   __device__ Element(int64_t i, int64_t h, int64_t w, int64_t channels) : c(i % channels), x(i / channels % w), y(i / channels / w % h), n(i / channels / w / h) {}
 };
 
-__global__ void max_windows(max_pool2d_args p) {
+template <class T> __global__ void max_windows(max_pool2d_args p) {
   for (int64_t i = thread_number(); i < p.n * p.oh * p.ow * p.c; i += grid_threads()) {
     const Element e(i, p.oh, p.ow, p.c);
     const Range ys = inside(e.y, p.kh, p.sh, p.ph, p.ih), xs = inside(e.x, p.kw, p.sw, p.pw, p.iw);
-    const float* x = p.x + e.n * p.ih * p.iw * p.c + e.c;
+    const T* x = as<T>(p.x) + e.n * p.ih * p.iw * p.c + e.c;
     float best = -INFINITY;
     int64_t at = ys.begin * p.iw + xs.begin;
     for (int64_t iy = ys.begin; iy < ys.end; iy++)
       for (int64_t ix = xs.begin; ix < xs.end; ix++) {
-        const float v = x[(iy * p.iw + ix) * p.c];
+        const float v = number(x[(iy * p.iw + ix) * p.c]);
         if (!(v <= best) && best == best) best = v, at = iy * p.iw + ix;  // NaN wins and stays
       }
-    p.y[i] = best, p.index[i] = int32_t(at);
+    put(as<T>(p.y)[i], best), p.index[i] = int32_t(at);
   }
 }
 
-__global__ void put_maxima(max_pool2d_put_args p) {
+template <class T> __global__ void put_maxima(max_pool2d_put_args p) {
   for (int64_t i = thread_number(); i < p.n * p.ih * p.iw * p.c; i += grid_threads()) {
     const Element e(i, p.ih, p.iw, p.c);
     const Range ys = covering(e.y, p.kh, p.sh, p.ph, p.oh), xs = covering(e.x, p.kw, p.sw, p.pw, p.ow);
@@ -48,36 +48,37 @@ __global__ void put_maxima(max_pool2d_put_args p) {
     for (int64_t oy = ys.begin; oy < ys.end; oy++)
       for (int64_t ox = xs.begin; ox < xs.end; ox++) {
         const int64_t o = ((e.n * p.oh + oy) * p.ow + ox) * p.c + e.c;
-        if (p.index[o] == e.y * p.iw + e.x) sum += p.y[o];
+        if (p.index[o] == e.y * p.iw + e.x) sum += number(as<T>(p.y)[o]);
       }
-    p.x[i] = sum;
+    put(as<T>(p.x)[i], sum);
   }
 }
 
-__global__ void take_maxima(max_pool2d_take_args p) {
+template <class T> __global__ void take_maxima(max_pool2d_take_args p) {
   const int64_t image = p.oh * p.ow * p.c;
-  for (int64_t i = thread_number(); i < p.n * image; i += grid_threads()) p.y[i] = p.x[(i / image * p.ih * p.iw + p.index[i]) * p.c + i % p.c];
+  for (int64_t i = thread_number(); i < p.n * image; i += grid_threads())
+    as<T>(p.y)[i] = as<T>(p.x)[(i / image * p.ih * p.iw + p.index[i]) * p.c + i % p.c];
 }
 
-__global__ void mean_windows(avg_pool2d_args p) {
+template <class T> __global__ void mean_windows(avg_pool2d_args p) {
   for (int64_t i = thread_number(); i < p.n * p.oh * p.ow * p.c; i += grid_threads()) {
     const Element e(i, p.oh, p.ow, p.c);
     const Range ys = inside(e.y, p.kh, p.sh, p.ph, p.ih), xs = inside(e.x, p.kw, p.sw, p.pw, p.iw);
     float sum = 0;
     for (int64_t iy = ys.begin; iy < ys.end; iy++)
-      for (int64_t ix = xs.begin; ix < xs.end; ix++) sum += p.x[((e.n * p.ih + iy) * p.iw + ix) * p.c + e.c];
-    p.y[i] = sum / float(p.kh * p.kw);
+      for (int64_t ix = xs.begin; ix < xs.end; ix++) sum += number(as<T>(p.x)[((e.n * p.ih + iy) * p.iw + ix) * p.c + e.c]);
+    put(as<T>(p.y)[i], sum / float(p.kh * p.kw));
   }
 }
 
-__global__ void spread_means(avg_pool2d_input_args p) {
+template <class T> __global__ void spread_means(avg_pool2d_input_args p) {
   for (int64_t i = thread_number(); i < p.n * p.ih * p.iw * p.c; i += grid_threads()) {
     const Element e(i, p.ih, p.iw, p.c);
     const Range ys = covering(e.y, p.kh, p.sh, p.ph, p.oh), xs = covering(e.x, p.kw, p.sw, p.pw, p.ow);
     float sum = 0;
     for (int64_t oy = ys.begin; oy < ys.end; oy++)
-      for (int64_t ox = xs.begin; ox < xs.end; ox++) sum += p.y[((e.n * p.oh + oy) * p.ow + ox) * p.c + e.c];
-    p.x[i] = sum / float(p.kh * p.kw);
+      for (int64_t ox = xs.begin; ox < xs.end; ox++) sum += number(as<T>(p.y)[((e.n * p.oh + oy) * p.ow + ox) * p.c + e.c]);
+    put(as<T>(p.x)[i], sum / float(p.kh * p.kw));
   }
 }
 
@@ -86,10 +87,20 @@ template <class Args> dim3 inputs(const Args& p) { return grid_for(p.n * p.ih * 
 
 }  // namespace
 
-void max_pool2d(const max_pool2d_args& p, Queue& queue) { launch<max_windows>(queue, {outputs(p), kBlock}, p); }
-void max_pool2d_put(const max_pool2d_put_args& p, Queue& queue) { launch<put_maxima>(queue, {inputs(p), kBlock}, p); }
-void max_pool2d_take(const max_pool2d_take_args& p, Queue& queue) { launch<take_maxima>(queue, {outputs(p), kBlock}, p); }
-void avg_pool2d(const avg_pool2d_args& p, Queue& queue) { launch<mean_windows>(queue, {outputs(p), kBlock}, p); }
-void avg_pool2d_input(const avg_pool2d_input_args& p, Queue& queue) { launch<spread_means>(queue, {inputs(p), kBlock}, p); }
+void max_pool2d(const max_pool2d_args& p, Queue& queue) {
+  of_stored_type(p.stored, [&](auto type) { launch<max_windows<decltype(type)>>(queue, {outputs(p), kBlock}, p); });
+}
+void max_pool2d_put(const max_pool2d_put_args& p, Queue& queue) {
+  of_stored_type(p.stored, [&](auto type) { launch<put_maxima<decltype(type)>>(queue, {inputs(p), kBlock}, p); });
+}
+void max_pool2d_take(const max_pool2d_take_args& p, Queue& queue) {
+  of_stored_type(p.stored, [&](auto type) { launch<take_maxima<decltype(type)>>(queue, {outputs(p), kBlock}, p); });
+}
+void avg_pool2d(const avg_pool2d_args& p, Queue& queue) {
+  of_stored_type(p.stored, [&](auto type) { launch<mean_windows<decltype(type)>>(queue, {outputs(p), kBlock}, p); });
+}
+void avg_pool2d_input(const avg_pool2d_input_args& p, Queue& queue) {
+  of_stored_type(p.stored, [&](auto type) { launch<spread_means<decltype(type)>>(queue, {inputs(p), kBlock}, p); });
+}
 
 }  // namespace rescunet::cuda

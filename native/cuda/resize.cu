@@ -1,6 +1,6 @@
 // Nearest and bilinear resampling, NHWC, in PyTorch's conventions: nearest takes floor(o * in / out); bilinear with half-pixel
 // centres clamps at the rim, with aligned corners maps ends to ends. The adjoint gathers over the outputs that read a pixel.
-#include "kernels.h"
+#include "stored.h"
 
 namespace rescunet::cuda {
 namespace {
@@ -46,22 +46,22 @@ template <class Args> struct Axes {
       : y{p.ih, p.oh, p.bilinear != 0, p.align_corners != 0}, x{p.iw, p.ow, p.bilinear != 0, p.align_corners != 0} {}
 };
 
-__global__ void sample(resize_args p) {
+template <class T> __global__ void sample(resize_args p) {
   const Axes<resize_args> axes(p);
   for (int64_t i = thread_number(); i < p.n * p.oh * p.ow * p.c; i += grid_threads()) {
     const int64_t c = i % p.c, ox = i / p.c % p.ow, oy = i / p.c / p.ow % p.oh, n = i / p.c / p.ow / p.oh;
     const Source sy = axes.y.at(oy), sx = axes.x.at(ox);
-    const float *top = p.x + (n * p.ih + sy.low) * p.iw * p.c + c, *bottom = p.x + (n * p.ih + sy.high) * p.iw * p.c + c;
+    const T *top = as<T>(p.x) + (n * p.ih + sy.low) * p.iw * p.c + c, *bottom = as<T>(p.x) + (n * p.ih + sy.high) * p.iw * p.c + c;
     if (!p.bilinear) {
-      p.y[i] = top[sx.low * p.c];
+      as<T>(p.y)[i] = top[sx.low * p.c];
       continue;
     }
-    const float upper = top[sx.low * p.c] * (1 - sx.t) + top[sx.high * p.c] * sx.t, lower = bottom[sx.low * p.c] * (1 - sx.t) + bottom[sx.high * p.c] * sx.t;
-    p.y[i] = upper * (1 - sy.t) + lower * sy.t;
+    const auto across = [&](const T* row) { return number(row[sx.low * p.c]) * (1 - sx.t) + number(row[sx.high * p.c]) * sx.t; };
+    put(as<T>(p.y)[i], across(top) * (1 - sy.t) + across(bottom) * sy.t);
   }
 }
 
-__global__ void gather_readers(resize_input_args p) {
+template <class T> __global__ void gather_readers(resize_input_args p) {
   const Axes<resize_input_args> axes(p);
   for (int64_t i = thread_number(); i < p.n * p.ih * p.iw * p.c; i += grid_threads()) {
     const int64_t c = i % p.c, ix = i / p.c % p.iw, iy = i / p.c / p.iw % p.ih, n = i / p.c / p.iw / p.ih;
@@ -73,16 +73,20 @@ __global__ void gather_readers(resize_input_args p) {
       if (wy == 0) continue;
       for (int64_t ox = x0; ox < x1; ox++) {
         const float w = wy * axes.x.weight(ox, ix);
-        if (w != 0) sum += w * p.y[((n * p.oh + oy) * p.ow + ox) * p.c + c];
+        if (w != 0) sum += w * number(as<T>(p.y)[((n * p.oh + oy) * p.ow + ox) * p.c + c]);
       }
     }
-    p.x[i] = sum;
+    put(as<T>(p.x)[i], sum);
   }
 }
 
 }  // namespace
 
-void resize(const resize_args& p, Queue& queue) { launch<sample>(queue, {grid_for(p.n * p.oh * p.ow * p.c, kBlock), kBlock}, p); }
-void resize_input(const resize_input_args& p, Queue& queue) { launch<gather_readers>(queue, {grid_for(p.n * p.ih * p.iw * p.c, kBlock), kBlock}, p); }
+void resize(const resize_args& p, Queue& queue) {
+  of_stored_type(p.stored, [&](auto type) { launch<sample<decltype(type)>>(queue, {grid_for(p.n * p.oh * p.ow * p.c, kBlock), kBlock}, p); });
+}
+void resize_input(const resize_input_args& p, Queue& queue) {
+  of_stored_type(p.stored, [&](auto type) { launch<gather_readers<decltype(type)>>(queue, {grid_for(p.n * p.ih * p.iw * p.c, kBlock), kBlock}, p); });
+}
 
 }  // namespace rescunet::cuda

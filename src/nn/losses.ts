@@ -1,7 +1,7 @@
 // The losses of completion: paper Eq. 7-12 with the switches of section 6 of the specification. Contract: critics give logits,
 // the identity network raw embeddings; whether those are normalised is decided here.
 import { add, mul, sub } from '../tensor/ops/elementwise.js';
-import { concat, detach, slice } from '../tensor/ops/layout.js';
+import { cast, concat, detach, slice } from '../tensor/ops/layout.js';
 import { bceWithLogits, l1Loss, normalize } from '../tensor/ops/losses.js';
 import { mean } from '../tensor/ops/mean.js';
 import { sum } from '../tensor/ops/reduce.js';
@@ -76,7 +76,7 @@ export function identityLoss(
     );
   }
   const features = (map: Tensor): Tensor => {
-    const raw = network(identityCrop(map)); // [n, d]
+    const raw = cast(network(identityCrop(map)), 'f32'); // [n, d]
     return idNorm ? normalize(raw) : raw;
   };
   const difference = sub(features(target), features(output));

@@ -67,9 +67,9 @@ export function freeze(recorded: Program, outside: ReadonlySet<Storage>, results
       own.push(weights, bias);
       for (const { storage } of [weights, bias]) constants.set(storage.slot, storage);
       Object.assign(convolution.slots, { w: weights.storage.slot, bias: bias.storage.slot });
-      take(convolution, slots.y, slots.residual, numbers.activation, numbers.slope);
+      take(convolution, step, numbers.activation, numbers.slope);
     } else if (convolution && name in ACTIVATIONS) {
-      take(convolution, slots.y, -1, ACTIVATIONS[name], numbers.a);
+      take(convolution, step, ACTIVATIONS[name], numbers.a);
     } else {
       kept.push(step);
       continue;
@@ -119,11 +119,23 @@ function decoded(recorded: Program): { steps: Step[]; bytes: Map<number, number>
   return { steps, bytes };
 }
 
-/** The convolution does what stood behind it. */
-function take(convolution: Step, y: number, residual: number, activation: number, slope: number): void {
-  Object.assign(convolution.slots, { y, residual });
+/** The convolution does what stood behind it, into a map of that one's type. */
+function take(convolution: Step, behind: Step, activation: number, slope: number): void {
+  Object.assign(convolution.slots, { y: behind.slots.y, residual: behind.slots.residual ?? -1 });
   Object.assign(convolution.numbers, { activation, slope });
+  if (convolution.numbers.stored === undefined) return; // reads and writes f32, as then does what stands behind it
+  for (const name of ['y', 'residual']) {
+    const bit = bitOf(convolution, name);
+    const set = (behind.numbers.stored ?? 0) & bitOf(behind, name);
+    convolution.numbers.stored = (convolution.numbers.stored & ~bit) | (set ? bit : 0);
+  }
 }
+
+/** Of a buffer in `stored` (kernels.def); 0 where the kernel has none of the name. */
+const bitOf = ({ instruction: { buffers } }: Step, name: string): number => {
+  const at = buffers.findIndex((buffer) => buffer.name === name);
+  return at < 0 ? 0 : 1 << at;
+};
 
 /** Weights [oc, k] and bias [oc] of a convolution with the norm after it. */
 function folded({ slots, numbers }: Step, norm: Step, constants: ReadonlyMap<number, Storage>): [Tensor, Tensor] {

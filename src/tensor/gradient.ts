@@ -56,6 +56,11 @@ function gradients(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
         throw new Error(`gradient: a variable used by ${op} was assigned since; take the gradient before assigning`);
       }
       const dx = rule(dy);
+      if (dx.dtype !== input.dtype) {
+        throw new ShapeError(
+          `gradient: ${op} gave ${dx.dtype} as the gradient of its input ${i} ${showShape(input.shape)} ${input.dtype}`,
+        );
+      }
       const sum = received.get(input);
       received.set(input, sum ? add(sum, dx) : dx);
     });

@@ -129,6 +129,7 @@ const cases: Case = {
     one('clip', between(0.6, 3, [31]), (x) => ops.clip(x, 0.5, 3.5)),
     one('clip outside', between(2, 3, [31]), (x) => ops.clip(x, -1, 1)),
     { name: 'prelu', inputs: { x: kinked, w: [7] }, run: (t) => ops.prelu(t.x, t.w) },
+    { name: 'scaled', inputs: { x: [3, 5, 7], s: [7] }, run: (t) => ops.scaled(t.x, t.s) },
     {
       name: 'where',
       inputs: {

@@ -87,6 +87,7 @@ export const SCHEMA = z.strictObject({
     workers: whole(0, 256).default(1),
   }),
   batch: whole(1, 65_536).default(16),
+  precision: choice(['f32', 'bf16']).optional(),
   optimiser: section({
     lr: above(0).default(1e-4),
     betas: z.tuple([within(0, 1, true), within(0, 1, true)], 'two numbers from 0 to below 1').default([0.5, 0.999]),

@@ -75,6 +75,7 @@ data:
   workers: 1                        # threads that make batches
 
 batch: 16
+# precision: bf16                   # maps in 16 bits, for graphics cards; weights, optimiser, statistics and losses stay f32
 epochs: 100                         # or steps: 20000
 
 optimiser:                          # Adam

@@ -33,6 +33,8 @@ export interface TrainConfig extends RunConfig {
   /** There whenever loss.identity > 0. */
   identity?: { network: 'facenet' | 'mobilefacenet'; weights: string };
   data: { train: DataSpec; validation?: DataSpec; flip: boolean; cut: number; relight: number; workers: number };
+  /** What maps are stored as while training, f32 unless given. */
+  precision?: 'f32' | 'bf16';
   optimiser: {
     lr: number;
     betas: [number, number];

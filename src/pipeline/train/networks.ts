@@ -40,6 +40,7 @@ export function createStep(config: TrainConfig, { size, footprint }: Pick<BatchL
     eta: loss.auxiliary,
     idNorm: loss.idNorm,
     conditional,
+    precision: config.precision,
   });
 }
 

@@ -13,7 +13,7 @@ import {
 import { Adam } from '../../nn/optim.js';
 import { tensor } from '../../tensor/create.js';
 import { gradient } from '../../tensor/gradient.js';
-import { concat, reshape } from '../../tensor/ops/layout.js';
+import { cast, concat, reshape } from '../../tensor/ops/layout.js';
 import { type Captured, capture } from '../../tensor/plan.js';
 import { randomState } from '../../tensor/random.js';
 import { tidy } from '../../tensor/scope.js';
@@ -52,6 +52,10 @@ export interface GanStepOptions extends CompletionLossOptions {
   betas?: readonly [number, number];
   /** Keep an exponential moving average of the generator's weights with this decay (our choice); 0 keeps none. */
   ema?: number;
+  /**
+   * What the step's maps are stored as: of bf16 they are half as large and rounded to 8 bits each. Weights, moments, statistics and losses are f32.
+   */
+  precision?: 'f32' | 'bf16';
 }
 
 /** Losses of a step by name, without their weights: `generator/total`, `final/reconstruction`, `discriminator/local`, ... */
@@ -170,8 +174,9 @@ export class GanStep {
       global: global && ((maps: Tensor) => global.forward(maps)),
       identity,
     };
-    const x = this.inputs(incomplete, mask); // [n, size, size, channels]
-    const target = coloursOf(complete, this.footprint); // [n, size, size, 3]
+    const { precision = 'f32' } = options;
+    const x = cast(this.inputs(incomplete, mask), precision); // [n, size, size, channels]
+    const target = cast(coloursOf(complete, this.footprint), precision); // [n, size, size, 3]
     const outputs = generator.forward(x);
 
     const judged = discriminatorLosses(x, outputs, target, critics, options);
