@@ -9,17 +9,17 @@ namespace {
 
 template <class T> void weight_gradient(const conv2d_weight_args& p, Queue& queue) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, width = p.kh * p.kw * icg;
-  const bool vectors = icg % kVector<T> == 0 && ocg % kVector<T> == 0 && aligned16(p.x, p.beside, p.y);
+  const bool vectors = icg % kPack<T> == 0 && ocg % kPack<T> == 0 && aligned16(p.x, p.beside, p.y);
   if (p.beside) {
     for (const float* x : {p.x, p.beside})
-      product(queue, Matrix<false, T>{map_of<T>(p.y), p.oc, 0}, Matrix<false, T>{map_of<T>(x), p.ic, 0}, Lines{p.w + (x == p.x ? 0 : p.ic), 2 * p.ic, 0},
+      product(queue, Matrix<false, T>{as<T>(p.y), p.oc, 0}, Matrix<false, T>{as<T>(x), p.ic, 0}, Lines{p.w + (x == p.x ? 0 : p.ic), 2 * p.ic, 0},
               {1, int(p.oc), int(p.ic), int(p.n * p.oh * p.ow)}, {}, vectors);
     return;
   }
   for (int64_t group = 0; group < p.groups; group++) {
-    const Columns<Pixels<T>> x{{map_of<T>(p.x) + group * icg, int(p.ih), int(p.iw), int(p.ic), {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)},
+    const Columns<Pixels<T>> x{{as<T>(p.x) + group * icg, int(p.ih), int(p.iw), int(p.ic), {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)},
                                 Divisor(p.ow), Divisor(p.oh), Divisor(icg), Divisor(p.kw)}};
-    product(queue, Matrix<false, T>{map_of<T>(p.y) + group * ocg, p.oc, 0}, x, Lines{p.w + group * ocg * width, width, 0},
+    product(queue, Matrix<false, T>{as<T>(p.y) + group * ocg, p.oc, 0}, x, Lines{p.w + group * ocg * width, width, 0},
             {1, int(ocg), int(width), int(p.n * p.oh * p.ow)}, {}, vectors);
   }
 }
@@ -29,13 +29,14 @@ template <class T> void weight_gradient(const conv2d_weight_args& p, Queue& queu
 void conv2d_weight(const conv2d_weight_args& p, Queue& queue) {
   if (p.ic == p.groups && p.oc == p.groups) return depthwise_weight(p, queue);
   if (weight_by_warpgroups(p, queue)) return;
-  p.stored & 1 ? weight_gradient<bf16>(p, queue) : weight_gradient<float>(p, queue);
+  p.stored & 1 ? weight_gradient<Bf16>(p, queue) : weight_gradient<float>(p, queue);
 }
 
 // As for every 3x3: the cpu transforms these, see winograd.cu.
 void winograd_weight(const winograd_weight_args& p, Queue& queue) {
   conv2d_weight({.x = p.x, .beside = nullptr, .y = p.y, .w = p.w, .scratch = p.scratch, .n = p.n, .ih = p.ih, .iw = p.iw, .ic = p.ic, .oh = p.oh, .ow = p.ow, .oc = p.oc,
-                 .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = p.ph, .pw = p.pw, .dh = 1, .dw = 1, .groups = 1, .stored = p.stored}, queue);
+                 .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = p.ph, .pw = p.pw, .dh = 1, .dw = 1, .groups = 1,
+                 .stored = (p.stored & 1) | (p.stored & 2) << 1}, queue);
 }
 
 void winograd_up_weight(const winograd_up_weight_args& p, Queue& queue) {

@@ -88,8 +88,8 @@ template <class T, bool kAcrossA, bool kAcrossB> void multiply_by_warpgroups(Que
   char* lent = floats + rounded ? queue.workspace<char>(floats * 4 + rounded * 2) : nullptr;
   float* parts = reinterpret_cast<float*>(lent + rounded * 2);
   const auto in = [&](const Factor& f, int64_t at) {
-    if (sizeof(T) == 4 || f.stored) return map_of<T>(f.data);
-    const auto to = reinterpret_cast<bf16*>(lent) + at;
+    if (sizeof(T) == 4 || f.stored) return as<T>(f.data);
+    const auto to = reinterpret_cast<Bf16*>(lent) + at;
     launch<round_numbers>(queue, {grid_for(f.size / 4, kThreads), kThreads}, reinterpret_cast<const float4*>(f.data), reinterpret_cast<uint2*>(to), f.size / 4);
     return reinterpret_cast<const T*>(to);
   };
@@ -123,7 +123,7 @@ template <class T> bool convolve_in(const conv2d_args& c, const Ending& end, Que
   const Walk walk{int(c.n * c.oh * c.ow), int(c.oc), chunks_of(c.oc), 1, int(blocks), int(taps * blocks), int(c.kw), 0, int(c.kw * c.ic), int(c.ic), true, false,
                   {int(c.sh), int(-c.ph), int(c.dh)}, {int(c.sw), int(-c.pw), int(c.dw)}, Divisor(c.ow), Divisor(c.oh)};
   const Scattered to{c.y, int(c.oh), int(c.ow), int(c.oc), 1, 1, 0, 0, Divisor(c.ow), Divisor(c.oh)};
-  multiply_by_warpgroups<T, false, false>(queue, {c.x, c.n * c.ih * c.iw * c.ic, end.stored}, {c.w, c.oc * taps * c.ic, false},
+  multiply_by_warpgroups<T, false, false>(queue, {c.x, c.n * c.ih * c.iw * c.ic, bool(c.stored & 1)}, {c.w, c.oc * taps * c.ic, false},
                                           {{image(c.n, c.ic, y, x), matrix(c.oc, taps * c.ic), walk, to}}, end);
   return true;
 }
@@ -131,13 +131,13 @@ template <class T> bool convolve_in(const conv2d_args& c, const Ending& end, Que
 }  // namespace
 
 bool convolve_by_warpgroups(const conv2d_args& p, const Ending& end, Queue& queue) {
-  return in_bf16(queue, end.stored) ? convolve_in<bf16>(p, end, queue) : in_tf32(queue, end.stored) && convolve_in<float>(p, end, queue);
+  return in_bf16(queue, p.stored & 1) ? convolve_in<Bf16>(p, end, queue) : in_tf32(queue, p.stored & 1) && convolve_in<float>(p, end, queue);
 }
 
 // One problem per parity of the position: pixels of dy under the taps that reach it, from the last to the first, since taps lie behind a walk's position.
 bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& queue) {
-  if (!in_bf16(queue, end.stored) || p.groups > 1 || !fills<bf16>(p.oc) || p.wc % 8 || p.w0 % 8 || !aligned16(p.y, p.w) || p.n == 0) return false;
-  const int64_t taps = p.kh * p.kw, blocks = ceil_divide(p.oc, kLineElements<bf16>);
+  if (!in_bf16(queue, p.stored & 1) || p.groups > 1 || !fills<Bf16>(p.oc) || p.wc % 8 || p.w0 % 8 || !aligned16(p.y, p.w) || p.n == 0) return false;
+  const int64_t taps = p.kh * p.kw, blocks = ceil_divide(p.oc, kLineElements<Bf16>);
   std::vector<Problem> problems;
   for (int64_t qy = 0; qy < std::min(p.sh, p.ih); qy++)
     for (int64_t qx = 0; qx < std::min(p.sw, p.iw); qx++) {
@@ -154,7 +154,7 @@ bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& q
       const Scattered to{p.x, int(p.ih), int(p.iw), int(p.ic), int(p.sh), int(p.sw), int(qy), int(qx), Divisor(w), Divisor(h)};
       problems.push_back({image(p.n, p.oc, y, x), matrix(p.oc, taps * p.wc), walk, to});
     }
-  multiply_by_warpgroups<bf16, false, true>(queue, {p.y, p.n * p.oh * p.ow * p.oc, end.stored}, {p.w, p.oc * taps * p.wc, false}, problems, end);
+  multiply_by_warpgroups<Bf16, false, true>(queue, {p.y, p.n * p.oh * p.ow * p.oc, bool(p.stored & 1)}, {p.w, p.oc * taps * p.wc, false}, problems, end);
   return true;
 }
 
@@ -162,13 +162,13 @@ bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& q
 bool weight_by_warpgroups(const conv2d_weight_args& p, Queue& queue) {
   const WalkAxis y{p.ih, int(p.sh), int(-p.ph), int(p.oh)}, x{p.iw, int(p.sw), int(-p.pw), int(p.ow)};
   const int64_t pixels = p.n * p.oh * p.ow, taps = p.kh * p.kw;
-  if (!in_bf16(queue, p.stored & 1) || p.groups > 1 || p.beside || !fills<bf16>(p.ic) || !fills<bf16>(p.oc) || !near(y, (p.kh - 1) * p.dh) || !near(x, (p.kw - 1) * p.dw) ||
+  if (!in_bf16(queue, p.stored & 1) || p.groups > 1 || p.beside || !fills<Bf16>(p.ic) || !fills<Bf16>(p.oc) || !near(y, (p.kh - 1) * p.dh) || !near(x, (p.kw - 1) * p.dw) ||
       !aligned16(p.x, p.y) || pixels == 0)
     return false;
-  const int steps = int(ceil_divide(pixels, kLineElements<bf16>));
+  const int steps = int(ceil_divide(pixels, kLineElements<Bf16>));
   const Walk walk{int(p.oc), int(p.ic), chunks_of(p.ic), int(taps), steps, steps, int(p.kw), 0, 0, 0, false, true,
                   {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)}, Divisor(p.ow), Divisor(p.oh)};
-  multiply_by_warpgroups<bf16, true, true>(queue, {p.y, pixels * p.oc, bool(p.stored & 1)}, {p.x, p.n * p.ih * p.iw * p.ic, bool(p.stored & 1)},
+  multiply_by_warpgroups<Bf16, true, true>(queue, {p.y, pixels * p.oc, bool(p.stored & 1)}, {p.x, p.n * p.ih * p.iw * p.ic, bool(p.stored & 1)},
                                            {{matrix(pixels, p.oc), image(p.n, p.ic, y, x), walk, lines(p.w, p.oc, taps * p.ic)}}, {});
   return true;
 }
@@ -197,7 +197,7 @@ template <class T, bool kTa, bool kTb> bool matmul_in(const matmul_args& p, Queu
 bool matmul_by_warpgroups(const matmul_args& p, Queue& queue) {
   if (in_tf32(queue, false) && !p.ta && p.tb) return matmul_in<float, false, true>(p, queue);
   if (!in_bf16(queue, false) || (p.ta && p.tb)) return false;
-  return p.ta ? matmul_in<bf16, true, false>(p, queue) : p.tb ? matmul_in<bf16, false, true>(p, queue) : matmul_in<bf16, false, false>(p, queue);
+  return p.ta ? matmul_in<Bf16, true, false>(p, queue) : p.tb ? matmul_in<Bf16, false, true>(p, queue) : matmul_in<Bf16, false, false>(p, queue);
 }
 
 }  // namespace rescunet::cuda

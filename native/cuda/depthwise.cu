@@ -15,7 +15,7 @@ template <class T> __global__ void forward(conv2d_args p, const T* x, Ending end
       for (int64_t kx = 0; kx < p.kw; kx++) {
         const int64_t iy = oy * p.sh - p.ph + ky * p.dh, ix = ox * p.sw - p.pw + kx * p.dw;
         if (iy < 0 || iy >= p.ih || ix < 0 || ix >= p.iw) continue;
-        sum += widened(x[((n * p.ih + iy) * p.iw + ix) * p.ic + c]) * p.w[(c * p.kh + ky) * p.kw + kx];
+        sum += number(x[((n * p.ih + iy) * p.iw + ix) * p.ic + c]) * p.w[(c * p.kh + ky) * p.kw + kx];
       }
     end(p.y, i, int(c), sum);
   }
@@ -31,7 +31,7 @@ template <class T> __global__ void input_gradient(conv2d_input_args p, const T* 
       for (int64_t kx = 0; kx < p.kw; kx++) {
         const int64_t x = ix + p.pw - kx * p.dw;
         if (x < 0 || x % p.sw || x / p.sw >= p.ow) continue;
-        sum += widened(dy[((n * p.oh + y / p.sh) * p.ow + x / p.sw) * p.ic + c]) * p.w[(c * p.kh + ky) * p.kw + kx];
+        sum += number(dy[((n * p.oh + y / p.sh) * p.ow + x / p.sw) * p.ic + c]) * p.w[(c * p.kh + ky) * p.kw + kx];
       }
     }
     end(p.x, i, int(c), sum);
@@ -50,7 +50,7 @@ template <class T> __global__ void __launch_bounds__(kBlock) weight_gradient(con
     float sum = 0;
     for (int64_t ox = 0; ox < p.ow; ox++) {
       const int64_t ix = ox * p.sw + dx;
-      if (ix >= 0 && ix < p.iw) sum += widened(x[((row / p.oh * p.ih + iy) * p.iw + ix) * p.ic + c]) * widened(y[(row * p.ow + ox) * p.ic + c]);
+      if (ix >= 0 && ix < p.iw) sum += number(x[((row / p.oh * p.ih + iy) * p.iw + ix) * p.ic + c]) * number(y[(row * p.ow + ox) * p.ic + c]);
     }
     total += double(sum);
   }
@@ -65,17 +65,17 @@ template <class T> __global__ void __launch_bounds__(kBlock) weight_gradient(con
 
 void depthwise(const conv2d_args& p, const Ending& end, Queue& queue) {
   const Launch shape{grid_for(p.n * p.oh * p.ow * p.ic, kBlock), kBlock};
-  if (end.stored) launch<forward<bf16>>(queue, shape, p, map_of<bf16>(p.x), end);
+  if (p.stored & 1) launch<forward<Bf16>>(queue, shape, p, as<Bf16>(p.x), end);
   else launch<forward<float>>(queue, shape, p, p.x, end);
 }
 void depthwise_input(const conv2d_input_args& p, const Ending& end, Queue& queue) {
   const Launch shape{grid_for(p.n * p.ih * p.iw * p.ic, kBlock), kBlock};
-  if (end.stored) launch<input_gradient<bf16>>(queue, shape, p, map_of<bf16>(p.y), end);
+  if (p.stored & 1) launch<input_gradient<Bf16>>(queue, shape, p, as<Bf16>(p.y), end);
   else launch<input_gradient<float>>(queue, shape, p, p.y, end);
 }
 void depthwise_weight(const conv2d_weight_args& p, Queue& queue) {
   const Launch shape{dim3(unsigned(ceil_divide(p.ic, 32)), unsigned(p.kh * p.kw)), kBlock};
-  if (p.stored & 1) launch<weight_gradient<bf16>>(queue, shape, p, map_of<bf16>(p.x), map_of<bf16>(p.y));
+  if (p.stored & 1) launch<weight_gradient<Bf16>>(queue, shape, p, as<Bf16>(p.x), as<Bf16>(p.y));
   else launch<weight_gradient<float>>(queue, shape, p, p.x, p.y);
 }
 

@@ -29,7 +29,7 @@ template <int kRows, bool kWhole, class Operand> __device__ void load_tile(const
     // Nothing is read where no bytes are, but the address has to be one. A single bf16 is less than an asynchronous copy takes.
     if constexpr (kWhole) copy_async16(shared_address(to), from ? from : o.origin(), from ? 16 : 0);
     else if constexpr (sizeof(T) == 4) copy_async4(shared_address(to), from ? from : o.origin(), from ? 4 : 0);
-    else *to = from ? *from : T(0);
+    else *to = from ? *from : T{};
   }
 }
 

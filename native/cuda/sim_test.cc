@@ -129,7 +129,7 @@ template <bool kWaitForProduct, bool kReleaseLate> __global__ void tiles(const f
 // of a number and those between them zero.
 template <bool kWaitForTile, bool kWaitForProduct> __global__ void specialised(const float* x, float* y) {
   const uint32_t base = shared_address(dynamic_shared<char>()), full = base + 2 * 8192, empty = full + 16;
-  const TensorMap map = matrix_map(reinterpret_cast<const bf16*>(x), {64, 32, 1, 64, 2048}, 64);
+  const TensorMap map = matrix_map(reinterpret_cast<const Bf16*>(x), {64, 32, 1, 64, 2048}, 64);
   if (threadIdx.x == 0)
     for (int s = 0; s < 2; s++) mbarrier_init(full + 8 * s, 1), mbarrier_init(empty + 8 * s, 1);
   __syncthreads();
@@ -146,7 +146,7 @@ template <bool kWaitForTile, bool kWaitForProduct> __global__ void specialised(c
     const uint32_t tile = base + step % 2 * 8192;
     if (kWaitForTile) mbarrier_wait(full + 8 * (step % 2), step / 2 & 1);
     warpgroup_fence();
-    for (int k = 0; k < 4; k++) warpgroup_multiply<bf16, 64, true, true>(d, tile_descriptor(tile + k * 2048), tile_descriptor(tile + k * 2048));
+    for (int k = 0; k < 4; k++) warpgroup_multiply<Bf16, 64, true, true>(d, tile_descriptor(tile + k * 2048), tile_descriptor(tile + k * 2048));
     warpgroup_commit();
     if (kWaitForProduct) warpgroup_wait<0>();
     if (threadIdx.x == 0) mbarrier_arrive(empty + 8 * (step % 2));

@@ -15,7 +15,7 @@ template <int kRows, bool kAlongK, class T = float> struct SharedTile {
   static constexpr int kBytes = kLine * kLines * int(sizeof(T));
   const T* data;
   __device__ const T& at(int row, int k) const { return kAlongK ? data[row * kLine + k] : data[k * kLine + row]; }
-  __device__ float operator()(int row, int k) const { return widened(at(row, k)); }
+  __device__ float operator()(int row, int k) const { return number(at(row, k)); }
 };
 
 /// Threads [16, 16], each with every 16th row and column.
@@ -55,7 +55,7 @@ template <int kM, int kN, int kWarpsM, bool kBf16> struct SumsTensor {
   // Elements (row, k) and, in bf16, (row, k + 1) as one register.
   template <int kRows, bool kAlongK, class T> static __device__ uint32_t pack(const SharedTile<kRows, kAlongK, T>& tile, int row, int k) {
     if constexpr (!kBf16) return to_tf32(tile(row, k));
-    else if constexpr (sizeof(T) == 2) return uint32_t(tile.at(row, k)) | uint32_t(tile.at(row, k + 1)) << 16;
+    else if constexpr (sizeof(T) == 2) return uint32_t(tile.at(row, k).bits) | uint32_t(tile.at(row, k + 1).bits) << 16;
     else return to_bf16x2(tile(row, k), tile(row, k + 1));
   }
 

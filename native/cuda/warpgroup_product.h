@@ -107,6 +107,7 @@ __global__ void __launch_bounds__(kTileThreads, 1)
   consume<T, kN, kAcrossA, kAcrossB>(sums, steps, tiles, full, empty);
 
   const int first = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4, pair = threadIdx.x % 4 * 2, across = walk.turns * walk.width;
+  const bool pairs = walk.width % 2 == 0 && c.pixel % 2 == 0 && reinterpret_cast<uintptr_t>(c.y) % 8 == 0;
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const int row = blockIdx.x * kTileRows + first + 8 * h;
@@ -118,15 +119,19 @@ __global__ void __launch_bounds__(kTileThreads, 1)
       const int chunk = blockIdx.y * (kN / 64) + q, turn = chunk / walk.chunks, channel = chunk % walk.chunks * 64 + pair, column = turn * walk.width + channel;
       if (turn >= walk.turns) break;
 #pragma unroll
-      for (int j = 0; j < 8; j++)
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          if (channel + 8 * j + i >= walk.width) continue;
-          const float sum = sums[q * 32 + j * 4 + h * 2 + i];
-          const int to = column + 8 * j + i;
-          if (splits > 1) part[to] = sum;
-          else end(c.y, at + to, to, sum);
+      for (int j = 0; j < 8; j++) {
+        const float first = sums[q * 32 + j * 4 + h * 2], second = sums[q * 32 + j * 4 + h * 2 + 1];
+        const int left = walk.width - channel - 8 * j, to = column + 8 * j;
+        if (left <= 0) continue;
+        if (splits > 1) {
+          part[to] = first;
+          if (left > 1) part[to + 1] = second;
+        } else if (pairs) end.pair(c.y, at + to, to, first, second);
+        else {
+          end(c.y, at + to, to, first);
+          if (left > 1) end(c.y, at + to + 1, to + 1, second);
         }
+      }
     }
   }
 #endif

@@ -17,15 +17,15 @@ void sum_squares(const winograd_args& p, const Ending& end, Queue& queue) {
 }  // namespace
 
 void winograd(const winograd_args& p, Queue& queue) {
-  const Ending end(p.bias, p.residual, p.activation, p.slope, p.stored & 1);
+  const Ending end(p.bias, p.residual, p.activation, p.slope, p.stored >> 4 & 1);
   if (p.halved) return sum_squares(p, end, queue);
   if (p.turned)
     return convolve_back({.y = p.x, .w = p.w, .bias = p.bias, .x = p.y, .scratch = p.scratch, .n = p.n, .ih = p.oh, .iw = p.ow, .ic = p.oc, .oh = p.ih, .ow = p.iw,
                           .oc = p.ic, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 2 - p.ph, .pw = 2 - p.pw, .dh = 1, .dw = 1, .groups = 1, .wc = p.wc, .w0 = p.w0,
-                          .stored = p.stored}, end, queue);
+                          .stored = p.stored & 1}, end, queue);
   conv2d({.x = p.x, .beside = nullptr, .w = p.w, .bias = p.bias, .residual = p.residual, .y = p.y, .scratch = p.scratch, .n = p.n, .ih = p.ih, .iw = p.iw, .ic = p.ic,
           .oh = p.oh, .ow = p.ow, .oc = p.oc, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = p.ph, .pw = p.pw, .dh = 1, .dw = 1, .groups = 1, .activation = p.activation,
-          .slope = p.slope, .packed = 0, .bf16 = 0, .stored = p.stored}, queue);
+          .slope = p.slope, .packed = 0, .bf16 = 0, .stored = (p.stored & 1) | (p.stored >> 4 & 1) << 5}, queue);
 }
 
 void winograd_up(const winograd_up_args& p, Queue& queue) {

@@ -206,11 +206,7 @@ export function inputPart(op: string, g: Geometry, y: Tensor, w: Tensor, from: n
   // Halved it takes and gives f32.
   const by = (tile: 2 | 4, y: Tensor) =>
     winograd(tile, y, w, undefined, xShape(g), [2 - g.ph, 2 - g.pw], { turned: true, from, halved });
-  const x = !tile
-    ? directInput(g, y, w, from)
-    : halved
-      ? cast(by(tile, cast(y, 'f32')), y.dtype)
-      : by(tile, y);
+  const x = !tile ? directInput(g, y, w, from) : halved ? cast(by(tile, cast(y, 'f32')), y.dtype) : by(tile, y);
   return derive(op, x, [y, w], throughComposition(composed, [y, w] as const));
 }
 
