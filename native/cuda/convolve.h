@@ -1,20 +1,30 @@
-// Convolution forward on a warpgroup machine, where the shape suits it.
+// Products and convolutions by warpgroups (sm_90a), where precision and shape suit them; each launches and says true, or says false and does nothing.
 #pragma once
-#include "kernels.h"
+#include <numeric>
+#include "ending.h"
 
 namespace rescunet::cuda {
 
-/// One axis of a walk: stride, padding, and how far the last tap lies from the first.
-struct WalkAxis { int stride, padding, reach; };
+bool convolve_by_warpgroups(const conv2d_args& p, const Ending& end, Queue& queue);
+bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& queue);
+bool weight_by_warpgroups(const conv2d_weight_args& p, Queue& queue);
+bool matmul_by_warpgroups(const matmul_args& p, Queue& queue);
 
-/// y [n, oh, ow, oc] = x [n, ih, iw, ic] * w [oc, kh, kw, ic] + bias.
-struct Convolution {
-  const float *x, *w, *bias;
-  float* y;
-  int64_t n, ih, iw, ic, oh, ow, oc, kh, kw, sh, sw, ph, pw, dh, dw;
+/// conv2d_input with an ending, on whatever path.
+void convolve_back(const conv2d_input_args& p, const Ending& end, Queue& queue);
+
+/// Kernel positions of one axis that reach inputs of parity q, and the outputs they read: `count` of them from `first` on, every
+/// `step`-th; the output under tap t of input position i * s + q is i + offset + t * slope.
+struct Parity {
+  int64_t first = 0, step = 1, count = 0, offset = 0, slope = 0;
+
+  Parity(int64_t q, int64_t k, int64_t s, int64_t p, int64_t d) {
+    step = s / std::gcd(s, d);
+    while (first < k && (q + p - first * d) % s) first++;
+    if (first >= k) return;
+    count = (k - first + step - 1) / step;
+    offset = (q + p - first * d) / s, slope = -step * d / s;
+  }
 };
-
-/// Launches and says true when queue and shape allow it: tf32, sm_90, whole blocks of 32 channels.
-bool convolve_by_warpgroups(const Convolution& c, Queue& queue);
 
 }  // namespace rescunet::cuda

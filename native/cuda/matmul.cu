@@ -1,4 +1,5 @@
 // c [batch, m, n] = a b + bias; a as [m, k] or [k, m], b as [k, n] or [n, k].
+#include "convolve.h"
 #include "product.h"
 
 namespace rescunet::cuda {
@@ -14,6 +15,7 @@ template <bool kTa, bool kTb> void multiply_as(const matmul_args& p, Queue& queu
 }  // namespace
 
 void matmul(const matmul_args& p, Queue& queue) {
+  if (matmul_by_warpgroups(p, queue)) return;
   if (p.ta && p.tb) multiply_as<true, true>(p, queue);
   else if (p.ta) multiply_as<true, false>(p, queue);
   else if (p.tb) multiply_as<false, true>(p, queue);

@@ -2,7 +2,7 @@
 // columns of the second; kAlongK says whether neighbours in memory are neighbours in k (else in row).
 #pragma once
 #include <bit>
-#include "kernels.h"
+#include "ending.h"
 
 namespace rescunet::cuda {
 
@@ -25,13 +25,13 @@ struct Divisor {
 };
 
 /// A matrix as it lies: lines of `stride` elements.
-template <bool kAlong> struct Matrix {
+template <bool kAlong, class T = float> struct Matrix {
   static constexpr bool kAlongK = kAlong;
-  const float* data;
+  const T* data;
   int64_t stride, batch_stride;
 
-  __device__ const float* at(int row, int k) const { return kAlong ? data + row * stride + k : data + k * stride + row; }
-  __device__ const float* origin() const { return data; }
+  __device__ const T* at(int row, int k) const { return kAlong ? data + row * stride + k : data + k * stride + row; }
+  __device__ const T* origin() const { return data; }
   __device__ void select(int batch) { data += batch * batch_stride; }
 };
 
@@ -39,14 +39,14 @@ template <bool kAlong> struct Matrix {
 struct TapAxis { int step, first, tap_step; };
 
 /// Pixels under the taps of a kernel: row (n, a, b) of an [n, h, w] grid, k = (tap, channel).
-struct Gathered {
+template <class T> struct Pixels {
   static constexpr bool kAlongK = true;
-  const float* x;
-  int h, w, pixel;  // size of the source, floats from pixel to pixel
+  const T* x;
+  int h, w, pixel;  // size of the source, numbers from pixel to pixel
   TapAxis y_taps, x_taps;
   Divisor columns, rows, channels, taps_across;
 
-  __device__ const float* at(int row, int k) const {
+  __device__ const T* at(int row, int k) const {
     int b = row, c = k;
     int a = columns.split(b), across = channels.split(c);
     const int n = rows.split(a), down = taps_across.split(across);
@@ -54,9 +54,10 @@ struct Gathered {
     if (uint32_t(y) >= uint32_t(h) || uint32_t(at_x) >= uint32_t(w)) return nullptr;
     return x + ((int64_t(n) * h + y) * w + at_x) * pixel + c;
   }
-  __device__ const float* origin() const { return x; }
+  __device__ const T* origin() const { return x; }
   __device__ void select(int) {}
 };
+using Gathered = Pixels<float>;
 
 /// Pixels under a 3x3 kernel with padding 1 over [x upsampled twofold to the nearest, skip]: row (n, a, b) of the upsampled grid, k = (tap, channel of x or skip).
 struct Joined {
@@ -78,15 +79,16 @@ struct Joined {
 };
 
 /// Pixels of two maps of as many channels, side by side: row = pixel, k = (map, channel).
-struct SideBySide {
+template <class T> struct MapsBeside {
   static constexpr bool kAlongK = true;
-  const float *x, *beside;
+  const T *x, *beside;
   int channels;
 
-  __device__ const float* at(int row, int k) const { return (k < channels ? x : beside - channels) + (int64_t(row) * channels + k); }
-  __device__ const float* origin() const { return x; }
+  __device__ const T* at(int row, int k) const { return (k < channels ? x : beside - channels) + (int64_t(row) * channels + k); }
+  __device__ const T* origin() const { return x; }
   __device__ void select(int) {}
 };
+using SideBySide = MapsBeside<float>;
 
 /// What 2x2 pixels of a 3x3 convolution sum up to: row (n, a, b) of the grid of such squares, k = (pixel of the square, tap, channel).
 struct Squares {
@@ -110,7 +112,7 @@ struct Squares {
 /// A first factor as the second: row = (tap, channel), k = pixel.
 template <class Operand> struct Columns : Operand {
   static constexpr bool kAlongK = false;
-  __device__ const float* at(int row, int k) const { return Operand::at(k, row); }
+  __device__ auto at(int row, int k) const { return Operand::at(k, row); }
 };
 using GatheredColumns = Columns<Gathered>;
 
@@ -135,14 +137,17 @@ struct TurnedWeights {
 /// The same over and over along k, `period` long.
 template <class Operand> struct Repeated : Operand {
   Divisor period;
-  __device__ const float* at(int row, int k) const {
+  __device__ auto at(int row, int k) const {
     int rest = k;
     period.split(rest);
     return Operand::at(row, rest);
   }
 };
 
-/// Where a product goes: lines of rows, neighbouring columns.
+/// f32, or the bits of bf16.
+template <class Operand> using Element = std::remove_cvref_t<decltype(*std::declval<const Operand&>().at(0, 0))>;
+
+/// Where a product goes: lines of rows, neighbouring columns; y points at bf16 where the product's ending says so.
 struct Lines {
   float* y;
   int64_t stride, batch_stride;

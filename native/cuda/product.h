@@ -1,7 +1,8 @@
-// c [m, n] = a [m, k] b [k, n] + bias [n], all operands gathered (operands.h): tiles travel to shared memory by asynchronous
+// c [m, n] = a [m, k] b [k, n] with an ending (ending.h), all operands gathered (operands.h): tiles travel to shared memory by asynchronous
 // copies, kStages deep, while the ones before are multiplied (tile_math.h). Long sums of few outputs are split over blocks into
 // parts that are added in order; how, depends on the shape alone.
 #pragma once
+#include "ending.h"
 #include "operands.h"
 #include "tile_math.h"
 
@@ -11,39 +12,44 @@ inline constexpr int kStages = 3;
 
 struct ProductSize { int batch, m, n, k; };
 
-/// Copies kRows x kDepth elements from (first, k0) on; kVector neighbours at a time.
-template <int kRows, int kVector, class Operand> __device__ void load_tile(const Operand& o, float* tile, int first, int rows, int k0, int k_end) {
-  using Tile = SharedTile<kRows, Operand::kAlongK>;
-  constexpr int kPerLine = Tile::kLength / kVector, kPieces = Tile::kLines * kPerLine;
+template <int kRows, class Operand> using TileOf = SharedTile<kRows, Operand::kAlongK, Element<Operand>>;
+
+/// Copies kRows x kDepth elements from (first, k0) on; kWhole: by 16 bytes.
+template <int kRows, bool kWhole, class Operand> __device__ void load_tile(const Operand& o, Element<Operand>* tile, int first, int rows, int k0, int k_end) {
+  using T = Element<Operand>;
+  using Tile = TileOf<kRows, Operand>;
+  constexpr int kVector = kWhole ? 16 / int(sizeof(T)) : 1, kPerLine = Tile::kLength / kVector, kPieces = Tile::kLines * kPerLine;
 #pragma unroll
   for (int i = 0; i < ceil_divide(kPieces, kThreads); i++) {
     const int piece = i * kThreads + int(threadIdx.x), line = piece / kPerLine, along = piece % kPerLine * kVector;
     if (kPieces % kThreads && piece >= kPieces) break;
     const int row = first + (Operand::kAlongK ? line : along), k = k0 + (Operand::kAlongK ? along : line);
-    const float* from = row < rows && k < k_end ? o.at(row, k) : nullptr;
-    const uint32_t to = shared_address(tile + line * Tile::kLine + along);
-    // Nothing is read where no bytes are, but the address has to be one.
-    if (kVector == 4) copy_async16(to, from ? from : o.origin(), from ? 16 : 0);
-    else copy_async4(to, from ? from : o.origin(), from ? 4 : 0);
+    const T* from = row < rows && k < k_end ? o.at(row, k) : nullptr;
+    T* to = tile + line * Tile::kLine + along;
+    // Nothing is read where no bytes are, but the address has to be one. A single bf16 is less than an asynchronous copy takes.
+    if constexpr (kWhole) copy_async16(shared_address(to), from ? from : o.origin(), from ? 16 : 0);
+    else if constexpr (sizeof(T) == 4) copy_async4(shared_address(to), from ? from : o.origin(), from ? 4 : 0);
+    else *to = from ? *from : T{};
   }
 }
 
-template <class Sums, int kM, int kN, int kVector, class A, class B, class C>
-__global__ void __launch_bounds__(kThreads) multiply(A a, B b, C c, ProductSize size, const float* bias, float* parts, int splits) {
-  using TileA = SharedTile<kM, A::kAlongK>;
-  using TileB = SharedTile<kN, B::kAlongK>;
-  float* memory = dynamic_shared<float>();
-  const auto tile_a = [&](int step) { return memory + step % kStages * (TileA::kFloats + TileB::kFloats); };
-  const auto tile_b = [&](int step) { return tile_a(step) + TileA::kFloats; };
+template <class Sums, int kM, int kN, bool kWhole, class A, class B, class C>
+__global__ void __launch_bounds__(kThreads) multiply(A a, B b, C c, ProductSize size, Ending end, float* parts, int splits) {
+  using TileA = TileOf<kM, A>;
+  using TileB = TileOf<kN, B>;
+  char* memory = dynamic_shared<char>();
+  const auto tile_a = [&](int step) { return reinterpret_cast<Element<A>*>(memory + step % kStages * (TileA::kBytes + TileB::kBytes)); };
+  const auto tile_b = [&](int step) { return reinterpret_cast<Element<B>*>(memory + step % kStages * (TileA::kBytes + TileB::kBytes) + TileA::kBytes); };
   const int m0 = blockIdx.x * kM, n0 = blockIdx.y * kN, batch = blockIdx.z / splits, split = blockIdx.z % splits;
+  float* y = c.y;
   a.select(batch), b.select(batch), c.select(batch);
   const int all = (size.k + kDepth - 1) / kDepth, share = (all + splits - 1) / splits, begin = split * share;
   const int steps = begin + share < all ? share : begin < all ? all - begin : 0;
 
   const auto load = [&](int step) {
     if (step < steps) {
-      load_tile<kM, kVector>(a, tile_a(step), m0, size.m, (begin + step) * kDepth, size.k);
-      load_tile<kN, kVector>(b, tile_b(step), n0, size.n, (begin + step) * kDepth, size.k);
+      load_tile<kM, kWhole>(a, tile_a(step), m0, size.m, (begin + step) * kDepth, size.k);
+      load_tile<kN, kWhole>(b, tile_b(step), n0, size.n, (begin + step) * kDepth, size.k);
     }
     copy_async_commit();
   };
@@ -63,11 +69,13 @@ __global__ void __launch_bounds__(kThreads) multiply(A a, B b, C c, ProductSize 
     return;
   }
   sums.each([&](int i, int j, float v) {
-    if (m0 + i < size.m && n0 + j < size.n) c.line(m0 + i)[n0 + j] = bias ? v + bias[n0 + j] : v;
+    if (m0 + i >= size.m || n0 + j >= size.n) return;
+    end(y, c.line(m0 + i) - y + n0 + j, n0 + j, v);
   });
 }
 
-template <class C> __global__ void add_splits(const float* parts, C c, ProductSize size, const float* bias, int splits) {
+template <class C> __global__ void add_splits(const float* parts, C c, ProductSize size, Ending end, int splits) {
+  float* y = c.y;
   c.select(blockIdx.y);
   const int64_t count = int64_t(size.m) * size.n;
   parts += blockIdx.y * splits * count;
@@ -75,7 +83,7 @@ template <class C> __global__ void add_splits(const float* parts, C c, ProductSi
     const int row = int(i / size.n), column = int(i % size.n);
     float sum = 0;
     for (int s = 0; s < splits; s++) sum += parts[s * count + i];
-    c.line(row)[column] = bias ? sum + bias[column] : sum;
+    end(y, c.line(row) - y + column, column, sum);
   }
 }
 
@@ -85,36 +93,36 @@ inline int splits_of(const ProductSize& size, int64_t tiles) {
   return int(std::clamp<int64_t>(std::min(kBlocks / tiles, size.k / kLeast), 1, kMost));
 }
 
-template <template <int, int, int> class Sums, int kM, int kN, int kWarpsM, int kVector, class A, class B, class C>
-void product_tiled(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const float* bias) {
-  constexpr size_t kBytes = sizeof(float) * kStages * (SharedTile<kM, A::kAlongK>::kFloats + SharedTile<kN, B::kAlongK>::kFloats);
+template <template <int, int, int> class Sums, int kM, int kN, int kWarpsM, bool kWhole, class A, class B, class C>
+void product_tiled(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const Ending& end) {
+  constexpr size_t kBytes = size_t(kStages) * (TileOf<kM, A>::kBytes + TileOf<kN, B>::kBytes);
   const unsigned down = unsigned(ceil_divide(size.m, kM)), across = unsigned(ceil_divide(size.n, kN));
   const int splits = splits_of(size, int64_t(down) * across * size.batch);
   float* parts = splits > 1 ? queue.workspace<float>(int64_t(splits) * size.batch * size.m * size.n) : nullptr;
-  launch<multiply<Sums<kM, kN, kWarpsM>, kM, kN, kVector, A, B, C>>(queue, {dim3(down, across, unsigned(size.batch * splits)), kThreads, kBytes}, a, b, c, size,
-                                                                    bias, parts, splits);
+  launch<multiply<Sums<kM, kN, kWarpsM>, kM, kN, kWhole, A, B, C>>(queue, {dim3(down, across, unsigned(size.batch * splits)), kThreads, kBytes}, a, b, c, size, end, parts, splits);
   if (splits > 1)
-    launch<add_splits<C>>(queue, {dim3(grid_for(int64_t(size.m) * size.n, kThreads).x, unsigned(size.batch)), kThreads}, parts, c, size, bias, splits);
+    launch<add_splits<C>>(queue, {dim3(grid_for(int64_t(size.m) * size.n, kThreads).x, unsigned(size.batch)), kThreads}, parts, c, size, end, splits);
 }
 
 template <template <int, int, int> class Sums, class A, class B, class C>
-void product_in(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const float* bias, bool vectors) {
-  if (!vectors) return product_tiled<Sums, 64, 64, 2, 1>(queue, a, b, c, size, bias);
-  if (size.n <= 32) return product_tiled<Sums, 128, 32, 8, 4>(queue, a, b, c, size, bias);
+void product_in(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const Ending& end, bool vectors) {
+  if (!vectors) return product_tiled<Sums, 64, 64, 2, false>(queue, a, b, c, size, end);
+  if (size.n <= 32) return product_tiled<Sums, 128, 32, 8, true>(queue, a, b, c, size, end);
   const int64_t large = ceil_divide(size.m, 128) * ceil_divide(size.n, 128) * size.batch;
-  if (size.n <= 64 || (large < 132 && size.k < 2048)) return product_tiled<Sums, 64, 64, 2, 4>(queue, a, b, c, size, bias);
-  if constexpr (std::is_same_v<A, SideBySide>) product_tiled<Sums, 64, 64, 2, 4>(queue, a, b, c, size, bias);  // in larger tiles its addresses spill registers
-  else product_tiled<Sums, 128, 128, 2, 4>(queue, a, b, c, size, bias);
+  if (size.n <= 64 || (large < 132 && size.k < 2048)) return product_tiled<Sums, 64, 64, 2, true>(queue, a, b, c, size, end);
+  if constexpr (requires(const A& o) { o.beside; }) product_tiled<Sums, 64, 64, 2, true>(queue, a, b, c, size, end);  // in larger tiles its addresses spill registers
+  else product_tiled<Sums, 128, 128, 2, true>(queue, a, b, c, size, end);
 }
 
-/// vectors: whether four neighbours may be read at once everywhere (sizes along memory and addresses multiples of four floats).
+/// vectors: whether 16 bytes may be read at once everywhere (sizes along memory and addresses multiples of them). Operands of bf16 are multiplied in it.
 template <class A, class B, class C>
-void product(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const float* bias, bool vectors) {
+void product(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const Ending& end, bool vectors) {
   if (size.batch == 0 || size.m == 0 || size.n == 0) return;
-  switch (queue.precision) {
-    case Precision::f32: return product_in<SumsF32>(queue, a, b, c, size, bias, vectors);
-    case Precision::tf32: return product_in<SumsTf32>(queue, a, b, c, size, bias, vectors);
-    case Precision::bf16: return product_in<SumsBf16>(queue, a, b, c, size, bias, vectors);
+  if constexpr (sizeof(Element<A>) == 2 || sizeof(Element<B>) == 2) return product_in<SumsBf16>(queue, a, b, c, size, end, vectors);
+  else switch (queue.precision) {
+    case Precision::f32: return product_in<SumsF32>(queue, a, b, c, size, end, vectors);
+    case Precision::tf32: return product_in<SumsTf32>(queue, a, b, c, size, end, vectors);
+    case Precision::bf16: return product_in<SumsBf16>(queue, a, b, c, size, end, vectors);
   }
 }
 

@@ -46,9 +46,7 @@ Mbarrier& barrier_at(uint32_t bar, sim::Site site) {
 
 // The 128-byte swizzle: bits 4..6 of an address are mixed with bits 7..9.
 uint32_t swizzled(uint32_t address) { return address ^ (address >> 7 & 7) << 4; }
-float* element(uint32_t tile, int row, int column) {
-  return static_cast<float*>(sim::at_address(swizzled(tile + uint32_t(row * 128 + column * 4)), 4, 4, {__FILE__, __LINE__}));
-}
+void* element(uint32_t address, int bytes) { return sim::at_address(swizzled(address), unsigned(bytes), unsigned(bytes), {__FILE__, __LINE__}); }
 
 void issue(uint32_t bar, int64_t bytes, Effect write, sim::Site site) {
   Mbarrier& b = barrier_at(bar, site);
@@ -64,6 +62,15 @@ void issue(uint32_t bar, int64_t bytes, Effect write, sim::Site site) {
 void check_tile(uint32_t to, const TensorMap& map, sim::Site site) {
   if (to % 1024) sim::fail("a swizzled tile does not lie at a multiple of 1024", site);
   sim::at_address(to, unsigned(map.lines) * 128, 128, site);
+  if (reinterpret_cast<uintptr_t>(map.data) % 16) sim::fail("what a tensor map describes does not lie at a multiple of 16", site);
+}
+
+// One line of a tile: 128 bytes from element `at` of a row of `count`, zeros beyond (also where `row` is null).
+void copy_line(uint32_t to, const char* row, int bytes, int64_t at, int64_t count) {
+  for (int i = 0; i < 128; i += bytes) {
+    if (row && at + i / bytes < count) std::memcpy(element(to + uint32_t(i), bytes), row + at * bytes + i, size_t(bytes));
+    else std::memset(element(to + uint32_t(i), bytes), 0, size_t(bytes));
+  }
 }
 
 }  // namespace
@@ -99,28 +106,36 @@ void mbarrier_wait(uint32_t bar, int parity, sim::Site site) {
   }
 }
 
-void copy_matrix(uint32_t to, const TensorMap* map, uint32_t bar, int column, int row, sim::Site site) {
+void copy_matrix(uint32_t to, const TensorMap* map, uint32_t bar, int column, int row, int layer, sim::Site site) {
   const TensorMap m = *map;
   check_tile(to, m, site);
+  const MatrixLayers& l = m.matrix;
+  if (l.row_stride * m.bytes % 16 || (l.layers > 1 && l.layer_stride * m.bytes % 16)) sim::fail("the strides of a tensor map are not multiples of 16 bytes", site);
   issue(bar, m.lines * 128, [=] {
-    for (int i = 0; i < m.lines; i++)
-      for (int j = 0; j < 32; j++) *element(to, i, j) = row + i < m.h && column + j < m.c ? m.data[(row + i) * m.c + column + j] : 0.f;
+    const char* data = static_cast<const char*>(m.data);
+    for (int i = 0; i < m.lines; i++) {
+      const bool inside = layer >= 0 && layer < l.layers && row + i < l.rows;
+      copy_line(to + uint32_t(i) * 128, inside ? data + (layer * l.layer_stride + (row + i) * l.row_stride) * m.bytes : nullptr, m.bytes, column, l.columns);
+    }
   }, site);
 }
 
 void copy_pixels(uint32_t to, const TensorMap* map, uint32_t bar, int channel, int x, int y, int n, int across, int down, sim::Site site) {
   const TensorMap m = *map;
   check_tile(to, m, site);
+  if (m.c * m.bytes % 16) sim::fail("the pixels of a tensor map are not multiples of 16 bytes", site);
+  if (across < 0 || down < 0 || across > 255 || down > 255) sim::fail("a tap lies further from its position than a byte says", site);
   issue(bar, m.lines * 128, [=]() mutable {
+    const char* data = static_cast<const char*>(m.data);
     for (int i = 0; i < m.lines; i++) {
       const int64_t at_x = x + across, at_y = y + down;
-      const bool inside = n < m.n && at_x >= 0 && at_x < m.w && at_y >= 0 && at_y < m.h;
-      for (int j = 0; j < 32; j++) *element(to, i, j) = inside && channel + j < m.c ? m.data[((n * m.h + at_y) * m.w + at_x) * m.c + channel + j] : 0.f;
+      const bool inside = n < m.n && at_x >= 0 && at_x < m.x.size && at_y >= 0 && at_y < m.y.size;
+      copy_line(to + uint32_t(i) * 128, inside ? data + ((n * m.y.size + at_y) * m.x.size + at_x) * m.c * m.bytes : nullptr, m.bytes, channel, m.c);
       x += m.x.stride;  // the next position, up to the corner at the other end
-      if (x < m.w + m.x.padding - m.x.reach) continue;
-      x = -m.x.padding, y += m.y.stride;
-      if (y < m.h + m.y.padding - m.y.reach) continue;
-      y = -m.y.padding, n++;
+      if (x < m.x.size + m.x.upper()) continue;
+      x = m.x.first, y += m.y.stride;
+      if (y < m.y.size + m.y.upper()) continue;
+      y = m.y.first, n++;
     }
   }, site);
 }
@@ -129,37 +144,56 @@ namespace {
 
 Block::Products& products() { return block().products[sim::here.linear / 128]; }
 
-struct Thread { float* d; uint64_t a, b; };
+struct Thread { float* d; uint64_t a, b; WarpgroupForm form; };
+
+// Element (row, k) of what a descriptor describes: along lines of k, or lines of 64 rows with k going down.
+float described(uint64_t descriptor, int bytes, bool across, int row, int k) {
+  const auto field = [&](int bit) { return uint32_t(descriptor >> bit & 0x3fff) << 4; };
+  const uint32_t start = field(0), leading = field(16), stride = field(32);
+  const uint32_t at = across ? start + uint32_t(row / 64) * leading + uint32_t(k / 8) * stride + uint32_t(k % 8 * 128 + row % 64 * bytes)
+                             : start + uint32_t(row / 8) * stride + uint32_t(row % 8 * 128 + k * bytes);
+  uint32_t bits = 0;
+  if (bytes == 2) {
+    uint16_t half;
+    std::memcpy(&half, element(at, 2), 2);
+    bits = uint32_t(half) << 16;
+  } else {
+    std::memcpy(&bits, element(at, 4), 4);
+    bits &= ~0x1fffu;  // the hardware drops the low bits
+  }
+  return __uint_as_float(bits);
+}
 
 // Row r of a tile belongs to warp r / 16; a thread has two rows and pairs of columns.
-void multiply_tile(float* const* d, uint32_t a, uint32_t b) {
-  const auto tf32 = [](float v) { return __uint_as_float(__float_as_uint(v) & ~0x1fffu); };
-  float right[8][64];
-  for (int j = 0; j < 64; j++)
-    for (int k = 0; k < 8; k++) right[k][j] = tf32(*element(b, j, k));
+void multiply_tile(float* const* d, uint64_t a, uint64_t b, WarpgroupForm form) {
+  const int depth = 32 / form.bytes;
+  float right[16][256];
+  for (int j = 0; j < form.columns; j++)
+    for (int k = 0; k < depth; k++) right[k][j] = described(b, form.bytes, form.across_b, j, k);
   for (int row = 0; row < 64; row++) {
-    float sums[64] = {};
-    for (int k = 0; k < 8; k++) {
-      const float left = tf32(*element(a, row, k));
-      for (int j = 0; j < 64; j++) sums[j] += left * right[k][j];
+    float sums[256] = {};
+    for (int k = 0; k < depth; k++) {
+      const float left = described(a, form.bytes, form.across_a, row, k);
+      for (int j = 0; j < form.columns; j++) sums[j] += left * right[k][j];
     }
-    for (int j = 0; j < 64; j++) d[row / 16 * 32 + row % 8 * 4 + j % 8 / 2][j / 8 * 4 + row / 8 % 2 * 2 + j % 2] += sums[j];
+    for (int j = 0; j < form.columns; j++) d[row / 16 * 32 + row % 8 * 4 + j % 8 / 2][j / 8 * 4 + row / 8 % 2 * 2 + j % 2] += sums[j];
   }
 }
 
 }  // namespace
 
-void warpgroup_multiply_tf32(float (&d)[32], uint64_t a, uint64_t b, sim::Site site) {
-  Thread mine{d, a, b};
+void warpgroup_multiply_as(float* d, uint64_t a, uint64_t b, WarpgroupForm form, sim::Site site) {
+  Thread mine{d, a, b, form};
   sim::meet_warpgroup(&mine, [](void** threads) {
     struct { float* d[128]; } all;
     const Thread first = *static_cast<Thread*>(threads[0]);
+    if (first.a >> 62 != 1 || first.b >> 62 != 1) sim::fail("a tile is described without the swizzle of 128 bytes", {__FILE__, __LINE__});
     for (int i = 0; i < 128; i++) {
       const Thread& t = *static_cast<Thread*>(threads[i]);
       all.d[i] = t.d;
       if (t.a != first.a || t.b != first.b) sim::fail("the threads of a warpgroup name different tiles", {__FILE__, __LINE__});
     }
-    Effect effect = [all, first] { multiply_tile(all.d, uint32_t(first.a), uint32_t(first.b)); };
+    Effect effect = [all, first] { multiply_tile(all.d, first.a, first.b, first.form); };
     // Products into the same sums keep their order.
     if (products().groups.empty() && products().open.empty() && sim::hasten()) effect();
     else products().open.push_back(std::move(effect));

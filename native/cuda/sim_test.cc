@@ -100,14 +100,14 @@ template <bool kWarpBarrier> __global__ void product(const float* x, float* y) {
 // Eight tiles, two stages, by the tensor memory accelerator: each is multiplied with itself by the warpgroup.
 template <bool kWaitForProduct, bool kReleaseLate> __global__ void tiles(const float* x, float* y) {
   const uint32_t base = shared_address(dynamic_shared<char>()), full = base + 2 * 8192, empty = full + 16;
-  const TensorMap map = matrix_map(x, 32, 32, 64);
+  const TensorMap map = matrix_map(x, {32, 32, 1, 32, 1024}, 64);
   if (threadIdx.x == 0)
     for (int s = 0; s < 2; s++) mbarrier_init(full + 8 * s, 1), mbarrier_init(empty + 8 * s, kBlock);
   __syncthreads();
   const auto load = [&](int step) {
     if (step >= 2) mbarrier_wait(empty + 8 * (step % 2), (step / 2 - 1) & 1);
     mbarrier_arrive_expecting(full + 8 * (step % 2), 8192);
-    copy_matrix(base + step % 2 * 8192, &map, full + 8 * (step % 2), 0, 4 * step);
+    copy_matrix(base + step % 2 * 8192, &map, full + 8 * (step % 2), 0, 4 * step, 0);
   };
   float d[32] = {};
   if (threadIdx.x == 0) load(0);
@@ -115,7 +115,7 @@ template <bool kWaitForProduct, bool kReleaseLate> __global__ void tiles(const f
     const uint32_t tile = base + step % 2 * 8192;
     mbarrier_wait(full + 8 * (step % 2), step / 2 & 1);
     warpgroup_fence();
-    for (int k = 0; k < 4; k++) warpgroup_multiply_tf32(d, tile_descriptor(tile + k * 32), tile_descriptor(tile + k * 32));
+    for (int k = 0; k < 4; k++) warpgroup_multiply<float, 64, false, false>(d, tile_descriptor(tile + k * 32), tile_descriptor(tile + k * 32));
     warpgroup_commit();
     if (kReleaseLate && kWaitForProduct) warpgroup_wait<0>();
     mbarrier_arrive(empty + 8 * (step % 2));
@@ -123,6 +123,46 @@ template <bool kWaitForProduct, bool kReleaseLate> __global__ void tiles(const f
   }
   if (kWaitForProduct) warpgroup_wait<0>();
   y[threadIdx.x] = d[0];
+}
+
+// A warpgroup that copies and one that multiplies: tiles of bf16 read across, each with itself. x is a matrix [32, 64] of bf16, every other one the upper half
+// of a number and those between them zero.
+template <bool kWaitForTile, bool kWaitForProduct> __global__ void specialised(const float* x, float* y) {
+  const uint32_t base = shared_address(dynamic_shared<char>()), full = base + 2 * 8192, empty = full + 16;
+  const TensorMap map = matrix_map(reinterpret_cast<const Bf16*>(x), {64, 32, 1, 64, 2048}, 64);
+  if (threadIdx.x == 0)
+    for (int s = 0; s < 2; s++) mbarrier_init(full + 8 * s, 1), mbarrier_init(empty + 8 * s, 1);
+  __syncthreads();
+  if (threadIdx.x >= kBlock) {
+    for (int step = 0; step < kSteps && threadIdx.x == kBlock; step++) {
+      if (step >= 2) mbarrier_wait(empty + 8 * (step % 2), (step / 2 - 1) & 1);
+      mbarrier_arrive_expecting(full + 8 * (step % 2), 8192);
+      copy_matrix(base + step % 2 * 8192, &map, full + 8 * (step % 2), 0, 4 * step, 0);
+    }
+    return;
+  }
+  float d[32] = {};
+  for (int step = 0; step < kSteps; step++) {
+    const uint32_t tile = base + step % 2 * 8192;
+    if (kWaitForTile) mbarrier_wait(full + 8 * (step % 2), step / 2 & 1);
+    warpgroup_fence();
+    for (int k = 0; k < 4; k++) warpgroup_multiply<Bf16, 64, true, true>(d, tile_descriptor(tile + k * 2048), tile_descriptor(tile + k * 2048));
+    warpgroup_commit();
+    if (kWaitForProduct) warpgroup_wait<0>();
+    if (threadIdx.x == 0) mbarrier_arrive(empty + 8 * (step % 2));
+  }
+  warpgroup_wait<0>();
+  y[threadIdx.x] = d[1];
+}
+
+std::vector<float> columns(const std::vector<float>& x) {
+  std::vector<float> y(kBlock);
+  for (int step = 0; step < kSteps; step++)
+    for (int i = 0; i < kBlock; i++) {
+      const int row = i / 32 * 16 + i % 32 / 4, column = i % 4 * 2 + 1;
+      for (int k = 4 * step; k < 32 && row % 2; k++) y[i] += x[k * 32 + row / 2] * x[k * 32 + column / 2];
+    }
+  return y;
 }
 
 std::vector<float> squares(const std::vector<float>& x) {
@@ -150,7 +190,7 @@ std::vector<float> products(const std::vector<float>& x) {
   return y;
 }
 
-template <auto kKernel> void run(const char* name, const std::vector<float>& x, const std::vector<float>& expected) {
+template <auto kKernel> void run(const char* name, const std::vector<float>& x, const std::vector<float>& expected, unsigned threads = kBlock) {
   const char* orders[] = {"ascending", "descending", "random"};
   for (int order = 0; order < 3; order++) {
     TestQueue queue;
@@ -159,7 +199,7 @@ template <auto kKernel> void run(const char* name, const std::vector<float>& x, 
     std::vector<float> y(kBlock);
     std::printf("%s %s ", name, orders[order]);
     try {
-      launch<kKernel>(queue, {1, kBlock, 3 * 8192}, x.data(), y.data());
+      launch<kKernel>(queue, {1, threads, 3 * 8192}, x.data(), y.data());
       std::printf("%s\n", y == expected ? "ok" : "wrong");
     } catch (const std::exception& e) {
       std::printf("failed: %s\n", e.what());
@@ -189,6 +229,9 @@ int main() {
   run<tiles<true, true>>("tiles", x, squares(x));
   run<tiles<false, true>>("tiles-without-wait-for-products", x, squares(x));
   run<tiles<true, false>>("tiles-released-early", x, squares(x));
+  run<specialised<true, true>>("specialised", x, columns(x), 2 * kBlock);
+  run<specialised<false, true>>("specialised-without-wait-for-tiles", x, columns(x), 2 * kBlock);
+  run<specialised<true, false>>("specialised-released-early", x, columns(x), 2 * kBlock);
   run<half_a_barrier>("half-a-barrier", x, none);
   run<divergent_shuffle>("divergent-shuffle", x, none);
   run<crooked_copy>("crooked-copy", x, none);

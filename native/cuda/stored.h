@@ -12,8 +12,8 @@ __device__ inline void put(float& y, float v) { y = v; }
 __device__ inline void put(Bf16& y, float v) { y.bits = uint16_t(to_bf16x2(v, v)); }  // to nearest even; NaN stays
 
 /// A field of an argument struct as what it points to.
-template <class T> __device__ const T* as(const float* map) { return reinterpret_cast<const T*>(map); }
-template <class T> __device__ T* as(float* map) { return reinterpret_cast<T*>(map); }
+template <class T> __host__ __device__ const T* as(const float* map) { return reinterpret_cast<const T*>(map); }
+template <class T> __host__ __device__ T* as(float* map) { return reinterpret_cast<T*>(map); }
 
 /// How many numbers 16 bytes hold.
 template <class T> constexpr int kPack = 16 / int(sizeof(T));

@@ -249,6 +249,15 @@ const cases: Case = {
     inBf16('1x1', [1, 7, 7, 96], [40, 1, 1, 96]),
     inBf16('3x3 stride 2, ragged', [2, 9, 8, 34], [37, 3, 3, 34], { padding: 1, stride: 2 }),
     inBf16('many channels', [1, 3, 3, 1090], [33, 1, 1, 1090]),
+    // Lines of 64 channels and more, and parts of one: what warpgroups multiply, in every pass.
+    ...[
+      conv('64 channels, stride 2', [1, 9, 8, 64], [72, 3, 3, 64], { padding: 1, stride: 2, bias: true }),
+      conv('72 channels', [1, 5, 6, 72], [64, 3, 3, 72], { padding: 1, bias: true }),
+      conv('72 channels by tiles', [1, 16, 16, 72], [64, 3, 3, 72], { padding: 1 }),
+      conv('1x1 of 64 channels, stride 2', [1, 9, 9, 64], [128, 1, 1, 64], { stride: 2, bias: true }),
+      conv('40 channels, dilated', [1, 9, 9, 40], [48, 3, 3, 40], { padding: 2, dilation: 2 }),
+      conv('4x4 of 128 channels, stride 2', [1, 8, 10, 128], [40, 4, 4, 128], { padding: 1, stride: 2 }),
+    ].map((sample) => ({ ...sample, tolerance: 1e-5, differences: false })),
     conv('kernel as large as the input', [2, 4, 5, 6], [3, 4, 5, 6], {}),
     transposed('transposed 4x4 stride 2', [1, 4, 5, 6], [3, 4, 4, 6], { stride: 2, padding: 1, bias: 3 }),
     transposed('transposed 3x3 stride 2, output padding', [2, 4, 5, 3], [4, 3, 3, 3], {

@@ -47,6 +47,15 @@ const cases: Case = {
     product('vectors', [36, 44], [44, 20]),
     product('vectors, both transposed', [44, 36], [20, 44], { transposeA: true, transposeB: true }),
     { ...product('large tiles', [72, 2052], [2052, 76]), differences: false },
+    // Tiles of 128 and 256 columns, which few rows do not fill.
+    ...[128, 256].flatMap((n) =>
+      [
+        product(`${n} columns`, [8500, 32], [32, n]),
+        product(`${n} columns, first transposed`, [32, 8504], [32, n], { transposeA: true }),
+        product(`${n} columns, second transposed`, [8500, 32], [n, 32], { transposeB: true }),
+      ].map((sample) => ({ ...sample, differences: false, differentiable: [] })),
+    ),
+    { ...product('batched, whole lines', [2, 40, 64], [2, 64, 72]), differences: false },
     { name: 'linear', inputs: { x: [2, 3, 17], w: [11, 17], bias: [11] }, run: (t) => linear(t.x, t.w, t.bias) },
     { name: 'linear without bias', inputs: { x: [4, 9], w: [33, 9] }, run: (t) => linear(t.x, t.w) },
   ],
