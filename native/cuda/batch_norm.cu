@@ -124,7 +124,14 @@ __global__ void __launch_bounds__(kBlock) part_gradients(batch_norm_grad_args p,
   partial[blockIdx.y * p.c + at.j] = mine;
 }
 
-struct Coefficients { float mean_dz, slope; };  // dx = scale (dz - mean_dz - slope (x - mean))
+// Channel j's dx = scale (dz - mean_dz - slope (x - mean)).
+struct Coefficients {
+  Affine z;
+  float mean_dz, slope;
+  __device__ float operator()(float x, float dy, int64_t activation, float leak) const {
+    return z.scale * (passed(z(x), dy, activation, leak) - mean_dz - slope * (x - z.mean));
+  }
+};
 
 // dx = w/s (dz - mean(dz) - xhat mean(dz xhat)), s = sqrt(var + eps); dweight = sum dz xhat, dbias = sum dz; dz is dy behind the
 // activation, whose operand is computed again rather than read.
@@ -134,15 +141,21 @@ __global__ void finish_gradients(batch_norm_grad_args p, const GradientSums* par
   GradientSums all{0, 0};
   for (int64_t k = 0; k < parts; k++) all.dz += partial[k * p.c + j].dz, all.product += partial[k * p.c + j].product;
   p.dweight[j] = float(all.product), p.dbias[j] = float(all.dz);
-  const float inverse = inverse_deviation(p.variance[j], p.eps);
-  of[j] = {float(all.dz / double(p.rows)), float(all.product / double(p.rows)) * inverse};
+  of[j] = {Affine(p, j), float(all.dz / double(p.rows)), float(all.product / double(p.rows)) * inverse_deviation(p.variance[j], p.eps)};
 }
 
 __global__ void apply_gradients(batch_norm_grad_args p, const Coefficients* of) {
-  for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads()) {
-    const Coefficients c = of[i % p.c];
-    const Affine z(p, i % p.c);
-    p.dx[i] = z.scale * (passed(z(p.x[i]), p.dy[i], p.activation, p.slope) - c.mean_dz - c.slope * (p.x[i] - z.mean));
+  for (int64_t i = thread_number(); i < p.rows * p.c; i += grid_threads()) p.dx[i] = of[i % p.c](p.x[i], p.dy[i], p.activation, p.slope);
+}
+
+__global__ void apply_gradients4(batch_norm_grad_args p, const Coefficients* of) {
+  const auto *x = reinterpret_cast<const float4*>(p.x), *dy = reinterpret_cast<const float4*>(p.dy);
+  auto* dx = reinterpret_cast<float4*>(p.dx);
+  for (int64_t i = thread_number(); i < p.rows * p.c / 4; i += grid_threads()) {
+    const Coefficients* c = of + i % (p.c / 4) * 4;
+    const float4 v = x[i], d = dy[i];
+    const auto one = [&](float v, float d, int64_t k) { return c[k](v, d, p.activation, p.slope); };
+    dx[i] = {one(v.x, d.x, 0), one(v.y, d.y, 1), one(v.z, d.z, 2), one(v.w, d.w, 3)};
   }
 }
 
@@ -178,11 +191,13 @@ void batch_norm_apply(const batch_norm_apply_args& p, Queue& queue) {
 
 void batch_norm_grad(const batch_norm_grad_args& p, Queue& queue) {
   const Cut cut(p.rows, p.c);
-  auto* partial = queue.workspace<GradientSums>(cut.parts * p.c + p.c);  // the coefficients behind the sums
-  auto* of = reinterpret_cast<Coefficients*>(partial + cut.parts * p.c);
+  const int64_t sums = cut.parts * p.c, coefficients = ceil_divide(p.c * int64_t(sizeof(Coefficients)), int64_t(sizeof(GradientSums)));
+  auto* partial = queue.workspace<GradientSums>(sums + coefficients);  // the coefficients behind the sums
+  auto* of = reinterpret_cast<Coefficients*>(partial + sums);
   launch<part_gradients>(queue, cut.launch(), p, partial, cut.size);
   launch<finish_gradients>(queue, {grid_for(p.c, kMap), kMap}, p, partial, of, cut.parts);
-  launch<apply_gradients>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p, of);
+  if (p.c % 4 == 0 && aligned16(p.x, p.dy, p.dx)) launch<apply_gradients4>(queue, {grid_for(p.rows * p.c / 4, kMap), kMap}, p, of);
+  else launch<apply_gradients>(queue, {grid_for(p.rows * p.c, kMap), kMap}, p, of);
 }
 
 void lerp(const lerp_args& p, Queue& queue) { launch<interpolate_towards>(queue, {grid_for(p.size, kMap), kMap}, p); }
