@@ -78,7 +78,8 @@ describe.skipIf(tested.length === 0)('CUDA kernels', () => {
       ? [...cards, ...inOrders({ RESCUNET_PRECISION, RESCUNET_SIM_ARCHITECTURE: architecture })]
       : cards;
     // Only convolutions have a path of their own on sm_90.
-    for (const stem of architecture === '90' ? ['conv2d'] : ['matmul', 'conv2d'])
+    const convolutions = ['conv2d', 'conv2dUpsampled'];
+    for (const stem of architecture === '90' ? convolutions : ['matmul', ...convolutions])
       for (const sample of cases[stem].samples.filter(({ name }) => !name.startsWith('Winograd')))
         it(`${stem}, ${sample.name}`, async () => {
           const seed = seedOf(`${stem} ${sample.name}`);

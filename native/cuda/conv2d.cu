@@ -5,6 +5,7 @@
 #include "depthwise.h"
 #include "ending.h"
 #include "product.h"
+#include "skinny.h"
 
 namespace rescunet::cuda {
 namespace {
@@ -32,8 +33,11 @@ void input_parity(const conv2d_input_args& p, int64_t group, int64_t qy, int64_t
   const TurnedWeights b{p.w + group * ocg * p.kh * p.kw * p.wc + p.w0, p.wc, p.kh * p.kw * p.wc, int(p.kw), int(y.first), int(x.first), int(y.step), int(x.step),
                         Divisor(ocg), Divisor(across)};
   const Scattered c{p.x + group * icg, int(p.ih), int(p.iw), int(p.ic), int(p.sh), int(p.sw), int(qy), int(qx), Divisor(w), Divisor(h)};
+  const float* bias = p.bias ? p.bias + group * icg : nullptr;
+  if (skinny({a, {b.w, 1, b.line, b.ic, b.kw, b.first_y, b.first_x, b.step_y, b.step_x}, c, int(p.n), int(h), int(w), int(ocg), int(icg), int(y.count), int(x.count), bias}, queue))
+    return;
   const bool vectors = icg % 4 == 0 && ocg % 4 == 0 && p.wc % 4 == 0 && p.w0 % 4 == 0 && aligned16(p.y, p.w);
-  product(queue, a, b, c, {1, int(p.n * h * w), int(icg), int(y.count * x.count * ocg)}, p.bias ? p.bias + group * icg : nullptr, vectors);
+  product(queue, a, b, c, {1, int(p.n * h * w), int(icg), int(y.count * x.count * ocg)}, bias, vectors);
 }
 
 void sums(const conv2d_args& p, Queue& queue) {
@@ -42,6 +46,7 @@ void sums(const conv2d_args& p, Queue& queue) {
   if (p.beside)
     return product(queue, SideBySide{p.x, p.beside, int(p.ic)}, Matrix<true>{p.w, 2 * p.ic, 0}, Lines{p.y, p.oc, 0}, {1, int(p.n * p.oh * p.ow), int(p.oc), int(2 * p.ic)},
                    p.bias, p.ic % 4 == 0 && aligned16(p.x, p.beside, p.w));
+  if (p.groups == 1 && skinny(tap_product(p), queue)) return;
   if (p.groups == 1 && convolve_by_warpgroups({p.x, p.w, p.bias, p.y, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, p.kh, p.kw, p.sh, p.sw, p.ph, p.pw, p.dh, p.dw}, queue))
     return;
   for (int64_t group = 0; group < p.groups; group++) {

@@ -1,6 +1,7 @@
 // Weight gradient: dW [oc, (tap, ic)] = dY^T [oc, pixels] X [pixels, (tap, ic)], a long sum over pixels, so always split.
 #include "depthwise.h"
 #include "product.h"
+#include "skinny.h"
 
 namespace rescunet::cuda {
 
@@ -14,25 +15,13 @@ void conv2d_weight(const conv2d_weight_args& p, Queue& queue) {
               p.ic % 4 == 0 && p.oc % 4 == 0 && aligned16(x, p.y));
     return;
   }
+  if (p.groups == 1 && skinny_weight(p, queue)) return;
   for (int64_t group = 0; group < p.groups; group++) {
     const GatheredColumns x{{p.x + group * icg, int(p.ih), int(p.iw), int(p.ic), {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)},
                              Divisor(p.ow), Divisor(p.oh), Divisor(icg), Divisor(p.kw)}};
     product(queue, Matrix<false>{p.y + group * ocg, p.oc, 0}, x, Lines{p.w + group * ocg * width, width, 0},
             {1, int(ocg), int(width), int(p.n * p.oh * p.ow)}, nullptr, icg % 4 == 0 && ocg % 4 == 0 && aligned16(p.x, p.y));
   }
-}
-
-// As for every 3x3: the cpu transforms these, see winograd.cu.
-void winograd_weight(const winograd_weight_args& p, Queue& queue) {
-  conv2d_weight({.x = p.x, .beside = nullptr, .y = p.y, .w = p.w, .scratch = p.scratch, .n = p.n, .ih = p.ih, .iw = p.iw, .ic = p.ic, .oh = p.oh, .ow = p.ow, .oc = p.oc,
-                 .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = p.ph, .pw = p.pw, .dh = 1, .dw = 1, .groups = 1}, queue);
-}
-
-void winograd_up_weight(const winograd_up_weight_args& p, Queue& queue) {
-  const int64_t channels = p.ic + p.sc, width = 9 * channels;
-  const Columns<Joined> x{{p.x, p.skip, int(p.oh), int(p.ow), int(p.ic), int(p.sc), Divisor(p.ow), Divisor(p.oh), Divisor(channels)}};
-  product(queue, Matrix<false>{p.y, p.oc, 0}, x, Lines{p.w, width, 0}, {1, int(p.oc), int(width), int(p.n * p.oh * p.ow)}, nullptr,
-          p.ic % 4 == 0 && p.sc % 4 == 0 && p.oc % 4 == 0 && aligned16(p.x, p.skip, p.y));
 }
 
 }  // namespace rescunet::cuda
