@@ -91,7 +91,7 @@ describe.skipIf(tested.length === 0)('CUDA kernels', () => {
     const devices = emulated
       ? [...cards, ...inOrders({ RESCUNET_PRECISION, RESCUNET_SIM_ARCHITECTURE: architecture })]
       : cards;
-    for (const stem of ['matmul', 'conv2d'])
+    for (const stem of ['matmul', 'conv2d', 'conv2dUpsampled'])
       for (const sample of cases[stem].samples.filter(({ name }) => !name.startsWith('Winograd')))
         it(`${stem}, ${sample.name}`, async () => {
           const seed = seedOf(`${stem} ${sample.name}`);

@@ -121,7 +121,14 @@ template <class T> __global__ void __launch_bounds__(kBlock) part_gradients(batc
   partial[blockIdx.y * p.c + at.j] = mine;
 }
 
-struct Coefficients { float mean_dz, slope; };  // dx = scale (dz - mean_dz - slope (x - mean))
+// Channel j's dx = scale (dz - mean_dz - slope (x - mean)).
+struct Coefficients {
+  Affine z;
+  float mean_dz, slope;
+  __device__ float operator()(float x, float dy, int64_t activation, float leak) const {
+    return z.scale * (passed(z(x), dy, activation, leak) - mean_dz - slope * (x - z.mean));
+  }
+};
 
 // dx = w/s (dz - mean(dz) - xhat mean(dz xhat)), s = sqrt(var + eps); dweight = sum dz xhat, dbias = sum dz; dz is dy behind the
 // activation, whose operand is computed again rather than read.
@@ -131,8 +138,7 @@ __global__ void finish_gradients(batch_norm_grad_args p, const GradientSums* par
   GradientSums all{0, 0};
   for (int64_t k = 0; k < parts; k++) all.dz += partial[k * p.c + j].dz, all.product += partial[k * p.c + j].product;
   p.dweight[j] = float(all.product), p.dbias[j] = float(all.dz);
-  const float inverse = inverse_deviation(p.variance[j], p.eps);
-  of[j] = {float(all.dz / double(p.rows)), float(all.product / double(p.rows)) * inverse};
+  of[j] = {Affine(p, j), float(all.dz / double(p.rows)), float(all.product / double(p.rows)) * inverse_deviation(p.variance[j], p.eps)};
 }
 
 template <class T, int kCount> __global__ void apply_gradients(batch_norm_grad_args p, const Coefficients* of) {

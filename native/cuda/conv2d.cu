@@ -3,6 +3,7 @@
 #include "convolve.h"
 #include "depthwise.h"
 #include "product.h"
+#include "skinny.h"
 
 namespace rescunet::cuda {
 namespace {
@@ -17,6 +18,8 @@ template <class T> void input_parity(const conv2d_input_args& p, const Ending& e
                         Divisor(ocg), Divisor(across)};
   const Scattered c{map_behind(p.x, group * icg, end.stored), int(p.ih), int(p.iw), int(p.ic), int(p.sh), int(p.sw), int(qy), int(qx), Divisor(w), Divisor(h)};
   const bool vectors = icg % 4 == 0 && ocg % kPack<T> == 0 && p.wc % 4 == 0 && p.w0 % 4 == 0 && aligned16(p.y, p.w);
+  const TapWeights taps{b.w, 1, b.line, b.ic, b.kw, b.first_y, b.first_x, b.step_y, b.step_x};
+  if (skinny(TapProduct<T>{a, taps, c, int(p.n), int(h), int(w), int(ocg), int(icg), int(y.count), int(x.count), end.behind(group * icg)}, queue)) return;
   product(queue, a, b, c, {1, int(p.n * h * w), int(icg), int(y.count * x.count * ocg)}, end.behind(group * icg), vectors);
 }
 
@@ -39,6 +42,7 @@ template <class T> void forward(const conv2d_args& p, const Ending& end, Queue& 
 void conv2d(const conv2d_args& p, Queue& queue) {
   const Ending end(p.bias, p.residual, p.activation, p.slope, p.stored >> 5 & 1, p.slopes);
   if (p.ic == p.groups && p.oc == p.groups) return depthwise(p, end, queue);
+  if (!p.beside && p.groups == 1 && (p.stored & 1 ? skinny(tap_product<Bf16>(p, end), queue) : skinny(tap_product<float>(p, end), queue))) return;
   if (convolve_by_warpgroups(p, end, queue)) return;
   p.stored & 1 ? forward<Bf16>(p, end, queue) : forward<float>(p, end, queue);
 }

@@ -2,6 +2,7 @@
 // pinned staging, and captured steps as CUDA graphs. The runtime is linked statically and finds the driver when first asked, so
 // that the addon loads on machines without one.
 #include "device.h"
+#include <array>
 #include <cstring>
 #include <unordered_map>
 #include <vector>
@@ -97,7 +98,7 @@ class CudaBackend : public Backend, cuda::Queue {
     cudaSetDevice(card_);
     cudaStreamSynchronize(stream);
     for (auto& [number, step] : steps_) step.forget();
-    cudaFree(workspace_);
+    for (void* room : rooms_) cudaFree(room);
     cudaFree(failures_);
     staging_.close();
     cudaStreamDestroy(stream);
@@ -135,7 +136,7 @@ class CudaBackend : public Backend, cuda::Queue {
   size_t reserved() const override {
     uint64_t bytes = 0;
     cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &bytes);
-    return bytes + workspace_bytes_;
+    return bytes + room_bytes_[kParts] + room_bytes_[kOperands];
   }
 
   // The first replay runs the list as it is, which also grows the workspace; the second becomes a graph.
@@ -143,7 +144,7 @@ class CudaBackend : public Backend, cuda::Queue {
     bind();
     Step& step = steps_[program];
     if (step.replays++ == 0 || step.unfit) return list();
-    if (!step.graph || step.workspace != workspace_) capture(step, list);
+    if (!step.graph || step.rooms != rooms_) capture(step, list);
     if (step.unfit) return list();
     check(cudaGraphLaunch(step.graph, stream));
     captured_failures_ = true;
@@ -156,16 +157,16 @@ class CudaBackend : public Backend, cuda::Queue {
     steps_.erase(found);
   }
 
-  void* workspace(size_t bytes) override {
-    if (bytes > workspace_bytes_) {
+  void* workspace(size_t bytes, Room room) override {
+    if (bytes > room_bytes_[room]) {
       if (capturing_) throw std::runtime_error("cuda: the workspace cannot grow inside a captured step");
       check(cudaStreamSynchronize(stream));
-      check(cudaFree(workspace_));
-      workspace_ = nullptr, workspace_bytes_ = 0;
-      check(cudaMalloc(&workspace_, bytes));
-      workspace_bytes_ = bytes;
+      check(cudaFree(rooms_[room]));
+      rooms_[room] = nullptr, room_bytes_[room] = 0;
+      check(cudaMalloc(&rooms_[room], bytes));
+      room_bytes_[room] = bytes;
     }
-    return workspace_;
+    return rooms_[room];
   }
 
   unsigned long long* failure() override { return failures_ + opcode_; }
@@ -180,10 +181,11 @@ class CudaBackend : public Backend, cuda::Queue {
   void read(void* to, const void* from, size_t bytes) override { staging_.download(static_cast<char*>(to), static_cast<const char*>(from), bytes, stream); }
 
  private:
+  using Rooms = std::array<void*, kRooms>;
   struct Step {
     int replays = 0;
     bool unfit = false;
-    void* workspace = nullptr;  // the one its kernels were given
+    Rooms rooms = {};  // those its kernels were given
     cudaGraphExec_t graph = nullptr;
     void forget() {
       if (graph) cudaGraphExecDestroy(graph);
@@ -206,7 +208,7 @@ class CudaBackend : public Backend, cuda::Queue {
       step.graph = nullptr, step.unfit = true;
     }
     if (graph) cudaGraphDestroy(graph);
-    step.workspace = workspace_;
+    step.rooms = rooms_;
   }
 
   // A replay does not stop for an invalid index: whoever reads next is told.
@@ -224,8 +226,8 @@ class CudaBackend : public Backend, cuda::Queue {
   int card_, opcode_ = 0;
   cudaMemPool_t pool_ = nullptr;
   Staging staging_;
-  void* workspace_ = nullptr;
-  size_t workspace_bytes_ = 0;
+  Rooms rooms_ = {};  // the workspace
+  size_t room_bytes_[kRooms] = {};
   unsigned long long* failures_ = nullptr;
   std::unordered_map<int, Step> steps_;
   bool capturing_ = false, captured_failures_ = false;

@@ -24,9 +24,11 @@ class Queue {
  public:
   virtual ~Queue() = default;
 
-  /// Memory that is the kernel's own until the next one on this queue starts. Grows, never moves while a step is captured.
-  virtual void* workspace(size_t bytes) = 0;
-  template <class T> T* workspace(int64_t count) { return static_cast<T*>(workspace(size_t(count) * sizeof(T))); }
+  /// Memory that is the kernel's own until the next one on this queue starts. Grows, never moves while a step is captured. There are two such rooms,
+  /// since a product lays its parts in one while it reads or writes what lies in the other.
+  enum Room { kParts, kOperands, kRooms };
+  virtual void* workspace(size_t bytes, Room room) = 0;
+  template <class T> T* workspace(int64_t count, Room room = kParts) { return static_cast<T*>(workspace(size_t(count) * sizeof(T), room)); }
 
   /// A cell of the running instruction, ~0 unless a thread has lowered it to the position of something invalid.
   virtual unsigned long long* failure() = 0;

@@ -57,25 +57,45 @@ template <class T> struct Pixels {
   __device__ const T* origin() const { return x; }
   __device__ void select(int) {}
 };
-using Gathered = Pixels<float>;
 
-/// Pixels under a 3x3 kernel with padding 1 over [x upsampled twofold to the nearest, skip]: row (n, a, b) of the upsampled grid, k = (tap, channel of x or skip).
-struct Joined {
+/// What the outputs of one parity (qy, qx) read in a 3x3 convolution with padding 1 over [x upsampled twofold to the nearest, skip]: row (n, a, b) of x's grid,
+/// k = (one of 2x2 pixels, channel of x), then (tap, channel of skip).
+template <class T> struct PhasePixels {
   static constexpr bool kAlongK = true;
-  const float *x, *skip;
-  int h, w, x_channels, skip_channels;  // size of the upsampled grid
-  Divisor columns, rows, channels;
+  const T *x, *skip;
+  int h, w, x_channels, skip_channels;  // size of x
+  Divisor columns, rows, of_x, of_skip;
+  int qy = 0, qx = 0;
+
+  __device__ const T* at(int row, int k) const {
+    const bool small = k < 4 * x_channels;
+    int b = row, c = small ? k : k - 4 * x_channels;
+    int a = columns.split(b);
+    const int n = rows.split(a), tap = small ? of_x.split(c) : of_skip.split(c), down = small ? tap / 2 : tap / 3, across = tap - down * (small ? 2 : 3);
+    const int scale = small ? 1 : 2, y = a * scale + qy + down - 1, at_x = b * scale + qx + across - 1;
+    if (uint32_t(y) >= uint32_t(h * scale) || uint32_t(at_x) >= uint32_t(w * scale)) return nullptr;
+    return (small ? x : skip) + ((int64_t(n) * h * scale + y) * w * scale + at_x) * (small ? x_channels : skip_channels) + c;
+  }
+  __device__ const T* origin() const { return x; }
+  __device__ void select(int phase) { qy = phase / 2, qx = phase % 2; }
+};
+
+/// And the weights that they meet: sums [phase, oc, 2, 2, ic] of what falls on one pixel of x, and w [oc, 3, 3, ic + sc]; row = output channel.
+struct PhaseWeights {
+  static constexpr bool kAlongK = true;
+  const float *sums, *w;
+  int x_channels, channels;
+  int64_t phase_stride;
+  Divisor of_skip;
 
   __device__ const float* at(int row, int k) const {
-    int b = row, c = k;
-    int a = columns.split(b), across = channels.split(c);
-    const int n = rows.split(a), down = across / 3, y = a + down - 1, at_x = b + across - 3 * down - 1;
-    if (uint32_t(y) >= uint32_t(h) || uint32_t(at_x) >= uint32_t(w)) return nullptr;
-    if (c < x_channels) return x + ((int64_t(n) * (h / 2) + y / 2) * (w / 2) + at_x / 2) * x_channels + c;
-    return skip + ((int64_t(n) * h + y) * w + at_x) * skip_channels + c - x_channels;
+    if (k < 4 * x_channels) return sums + (int64_t(row) * 4 * x_channels + k);
+    int c = k - 4 * x_channels;
+    const int tap = of_skip.split(c);
+    return w + ((int64_t(row) * 9 + tap) * channels + x_channels + c);
   }
-  __device__ const float* origin() const { return x; }
-  __device__ void select(int) {}
+  __device__ const float* origin() const { return w; }
+  __device__ void select(int phase) { sums += phase * phase_stride; }
 };
 
 /// Pixels of two maps of as many channels, side by side: row = pixel, k = (map, channel).
@@ -88,33 +108,12 @@ template <class T> struct MapsBeside {
   __device__ const T* origin() const { return x; }
   __device__ void select(int) {}
 };
-using SideBySide = MapsBeside<float>;
-
-/// What 2x2 pixels of a 3x3 convolution sum up to: row (n, a, b) of the grid of such squares, k = (pixel of the square, tap, channel).
-struct Squares {
-  static constexpr bool kAlongK = true;
-  const float* x;
-  int h, w, pixel, first_y, first_x;
-  Divisor columns, rows, channels;
-
-  __device__ const float* at(int row, int k) const {
-    int b = row, c = k;
-    int a = columns.split(b);
-    const int t = channels.split(c), n = rows.split(a), square = t / 9, tap = t % 9;
-    const int y = 2 * a + square / 2 + first_y + tap / 3, at_x = 2 * b + square % 2 + first_x + tap % 3;
-    if (uint32_t(y) >= uint32_t(h) || uint32_t(at_x) >= uint32_t(w)) return nullptr;
-    return x + ((int64_t(n) * h + y) * w + at_x) * pixel + c;
-  }
-  __device__ const float* origin() const { return x; }
-  __device__ void select(int) {}
-};
 
 /// A first factor as the second: row = (tap, channel), k = pixel.
 template <class Operand> struct Columns : Operand {
   static constexpr bool kAlongK = false;
   __device__ auto at(int row, int k) const { return Operand::at(k, row); }
 };
-using GatheredColumns = Columns<Gathered>;
 
 /// Weights [oc, kh, kw, ic] for the input gradient: row = input channel, k = (tap, output channel), taps as Gathered walks them.
 struct TurnedWeights {
@@ -132,16 +131,6 @@ struct TurnedWeights {
   }
   __device__ const float* origin() const { return w; }
   __device__ void select(int) {}
-};
-
-/// The same over and over along k, `period` long.
-template <class Operand> struct Repeated : Operand {
-  Divisor period;
-  __device__ auto at(int row, int k) const {
-    int rest = k;
-    period.split(rest);
-    return Operand::at(row, rest);
-  }
 };
 
 /// f32, or the bits of bf16.
@@ -168,6 +157,11 @@ struct Scattered {
     return y + ((int64_t(n) * h + a * sy + qy) * w + b * sx + qx) * pixel;
   }
   __device__ void select(int) {}
+};
+
+/// The four parities of an image, each a batch.
+struct Phases : Scattered {
+  __device__ void select(int phase) { qy = phase / 2, qx = phase % 2; }
 };
 
 }  // namespace rescunet::cuda

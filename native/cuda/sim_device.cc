@@ -24,7 +24,9 @@ class SimBackend : public Backend, cuda::Queue {
     precision = cuda::wanted_precision();
     stream = &settings_;
   }
-  ~SimBackend() override { std::free(workspace_); }
+  ~SimBackend() override {
+    for (void* room : rooms_) std::free(room);
+  }
 
   void* allocate(size_t bytes) override {
     void* p = make(bytes);
@@ -43,9 +45,9 @@ class SimBackend : public Backend, cuda::Queue {
   void download(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   size_t reserved() const override { return used_; }
 
-  void* workspace(size_t bytes) override {
-    std::free(workspace_);
-    return workspace_ = make(bytes);
+  void* workspace(size_t bytes, Room room) override {
+    std::free(rooms_[room]);
+    return rooms_[room] = make(bytes);
   }
   unsigned long long* failure() override { return &failure_; }
   int64_t failed_at() override {
@@ -64,7 +66,7 @@ class SimBackend : public Backend, cuda::Queue {
   }
 
   sim::Settings settings_;
-  void* workspace_ = nullptr;
+  void* rooms_[kRooms] = {};
   unsigned long long failure_ = kNothing;
   size_t used_ = 0;
 };

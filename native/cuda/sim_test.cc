@@ -12,7 +12,7 @@ namespace {
 constexpr int kBlock = 128, kStages = 3, kSteps = 8;
 
 struct TestQueue : Queue {
-  void* workspace(size_t) override { return nullptr; }
+  void* workspace(size_t, Room) override { return nullptr; }
   unsigned long long* failure() override { return nullptr; }
   int64_t failed_at() override { return -1; }
   void read(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }

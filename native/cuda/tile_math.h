@@ -59,6 +59,11 @@ template <int kM, int kN, int kWarpsM, bool kBf16> struct SumsTensor {
     else return to_bf16x2(tile(row, k), tile(row, k + 1));
   }
 
+  template <class Tile> static __device__ uint32_t pack(const Tile& tile, int row, int k) {
+    if constexpr (kBf16) return to_bf16x2(tile(row, k), tile(row, k + 1));
+    else return to_tf32(tile(row, k));
+  }
+
   template <class A, class B> __device__ void add(const A& a, const B& b) {
     const int warp = threadIdx.x / 32, row0 = warp % kWarpsM * kHigh, column0 = warp / kWarpsM * kWide;
     const int lane = threadIdx.x % 32, line = lane / 4, at = lane % 4 * (kBf16 ? 2 : 1), half = kStep / 2;

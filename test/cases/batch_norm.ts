@@ -17,15 +17,15 @@ const sample = (name: string, shape: number[], training: boolean, rest: Partial<
 };
 
 /** A norm with what follows it. */
-const ending = (name: string, training: boolean, end: NormEnd, residual: boolean): Sample => ({
+const ending = (name: string, training: boolean, end: NormEnd, residual: boolean, c = 11): Sample => ({
   name,
   inputs: {
-    x: [4, 3, 3, 11],
-    weight: [11],
-    bias: [11],
-    mean: [11],
-    variance: between(0.5, 2, [11]),
-    residual: [4, 3, 3, 11],
+    x: [4, 3, 3, c],
+    weight: [c],
+    bias: [c],
+    mean: [c],
+    variance: between(0.5, 2, [c]),
+    residual: [4, 3, 3, c],
   },
   differentiable: residual ? ['x', 'weight', 'bias', 'residual'] : ['x', 'weight', 'bias'],
   run: ({ x, weight, bias, mean, variance, residual: added }) =>
@@ -114,6 +114,7 @@ const cases: Case = {
       ending(`residual, training ${training}`, training, {}, true),
       ending(`residual and ReLU, training ${training}`, training, { activation: 'relu' }, true),
     ]),
+    ending('ReLU, whole fours of channels', true, { activation: 'relu' }, false, 12),
     {
       name: 'running mean',
       inputs: { x: [2, 3, 5] },

@@ -203,10 +203,9 @@ export function inputPart(op: string, g: Geometry, y: Tensor, w: Tensor, from: n
     return halved ? sumsOf2x2(x) : x;
   };
   if (halved && !tile) return composed(y, w);
-  // Halved it takes and gives f32.
-  const by = (tile: 2 | 4, y: Tensor) =>
-    winograd(tile, y, w, undefined, xShape(g), [2 - g.ph, 2 - g.pw], { turned: true, from, halved });
-  const x = !tile ? directInput(g, y, w, from) : halved ? cast(by(tile, cast(y, 'f32')), y.dtype) : by(tile, y);
+  const x = tile
+    ? winograd(tile, y, w, undefined, xShape(g), [2 - g.ph, 2 - g.pw], { turned: true, from, halved })
+    : directInput(g, y, w, from);
   return derive(op, x, [y, w], throughComposition(composed, [y, w] as const));
 }
 
