@@ -14,14 +14,14 @@ template <class T> void weight_gradient(const conv2d_weight_args& p, Queue& queu
   if (p.beside) {
     for (const float* x : {p.x, p.beside})
       product(queue, Matrix<false, T>{as<T>(p.y), p.oc, 0}, Matrix<false, T>{as<T>(x), p.ic, 0}, Lines{p.w + (x == p.x ? 0 : p.ic), 2 * p.ic, 0},
-              {1, int(p.oc), int(p.ic), int(p.n * p.oh * p.ow)}, {}, vectors);
+              {1, int(p.oc), int(p.ic), int(p.n * p.oh * p.ow)}, Unended{}, vectors);
     return;
   }
   for (int64_t group = 0; group < p.groups; group++) {
     const Columns<Pixels<T>> x{{as<T>(p.x) + group * icg, int(p.ih), int(p.iw), int(p.ic), {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)},
                                 Divisor(p.ow), Divisor(p.oh), Divisor(icg), Divisor(p.kw)}};
     product(queue, Matrix<false, T>{as<T>(p.y) + group * ocg, p.oc, 0}, x, Lines{p.w + group * ocg * width, width, 0},
-            {1, int(ocg), int(width), int(p.n * p.oh * p.ow)}, {}, vectors);
+            {1, int(ocg), int(width), int(p.n * p.oh * p.ow)}, Unended{}, vectors);
   }
 }
 

@@ -76,7 +76,7 @@ void launch_tiles(Queue& queue, const T* a, const T* b, const Problem& p, const 
                                                     end, parts, splits);
   if (splits == 1) return;
   const ProductSize size{1, walk.m, walk.turns * walk.width, 0};
-  launch<add_splits<Scattered>>(queue, {grid_for(int64_t(size.m) * size.n, kThreads), kThreads}, parts, p.c, size, end, splits);
+  launch<add_splits<Scattered, Ending>>(queue, {grid_for(int64_t(size.m) * size.n, kThreads), kThreads}, parts, p.c, size, end, splits);
 }
 
 /// Problems over the same factors. Everything that the workspace holds is asked for at once: it is lent for one instruction.

@@ -155,7 +155,7 @@ template <class T, template <int, int, int> class Sums> bool weight_in(const con
   float* parts = queue.workspace<float>(blocks * p.oc * depth);
   launch<part_patches<T, Sums<kN, kN, 2>>>(queue, {dim3(unsigned(blocks), unsigned(ceil_divide(p.oc, kN)), unsigned(ceil_divide(depth, kN))), kThreads, size_t(bytes)}, x, as<T>(p.y), parts,
                                         patch, p.oc, depth, p.oh, p.ow, tiles);
-  launch<add_splits<Lines>>(queue, {grid_for(p.oc * depth, kThreads), kThreads}, parts, Lines{p.w, depth, 0}, ProductSize{1, int(p.oc), int(depth), 0}, Ending{}, blocks);
+  launch<add_splits<Lines, Unended>>(queue, {grid_for(p.oc * depth, kThreads), kThreads}, parts, Lines{p.w, depth, 0}, ProductSize{1, int(p.oc), int(depth), 0}, Unended{}, blocks);
   return true;
 }
 

@@ -125,7 +125,7 @@ template <class T> void few_outputs_weight(const conv2d_weight_args& p, Queue& q
   const Launch grid{dim3(unsigned(parts), unsigned(ceil_divide(depth, block))), block};
   if (p.oc <= kFew / 2) launch<part_weights<T, kFew / 2>>(queue, grid, pixels<T>(p), as<T>(p.y), sums, p.oc, depth, lines, p.oh, p.ow, share);
   else launch<part_weights<T, kFew>>(queue, grid, pixels<T>(p), as<T>(p.y), sums, p.oc, depth, lines, p.oh, p.ow, share);
-  launch<add_splits<Lines>>(queue, {grid_for(p.oc * depth, kBlock), kBlock}, sums, Lines{p.w, depth, 0}, ProductSize{1, int(p.oc), int(depth), 0}, Ending{}, parts);
+  launch<add_splits<Lines, Unended>>(queue, {grid_for(p.oc * depth, kBlock), kBlock}, sums, Lines{p.w, depth, 0}, ProductSize{1, int(p.oc), int(depth), 0}, Unended{}, parts);
 }
 
 template void few_outputs(const TapProduct<float>&, Queue&);

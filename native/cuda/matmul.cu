@@ -9,7 +9,7 @@ template <bool kTa, bool kTb> void multiply_as(const matmul_args& p, Queue& queu
   const int64_t lda = kTa ? p.m : p.k, ldb = kTb ? p.k : p.n;
   const bool vectors = lda % 4 == 0 && ldb % 4 == 0 && p.astride % 4 == 0 && p.bstride % 4 == 0 && aligned16(p.a, p.b);
   product(queue, Matrix<!kTa>{p.a, lda, p.astride}, Matrix<kTb>{p.b, ldb, p.bstride}, Lines{p.c, p.n, p.m * p.n},
-          {int(p.batch), int(p.m), int(p.n), int(p.k)}, p.bias, vectors);
+          {int(p.batch), int(p.m), int(p.n), int(p.k)}, Ending(p.bias), vectors);
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ template <int kRows, bool kWhole, class Operand> __device__ void load_tile(const
   }
 }
 
-template <class Sums, int kM, int kN, bool kWhole, class A, class B, class C>
-__global__ void __launch_bounds__(kThreads) multiply(A a, B b, C c, ProductSize size, Ending end, float* parts, int splits) {
+template <class Sums, int kM, int kN, bool kWhole, class A, class B, class C, class End>
+__global__ void __launch_bounds__(kThreads) multiply(A a, B b, C c, ProductSize size, End end, float* parts, int splits) {
   using TileA = TileOf<kM, A>;
   using TileB = TileOf<kN, B>;
   char* memory = dynamic_shared<char>();
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kThreads) multiply(A a, B b, C c, ProductSize 
   });
 }
 
-template <class C> __global__ void add_splits(const float* parts, C c, ProductSize size, Ending end, int splits) {
+template <class C, class End> __global__ void add_splits(const float* parts, C c, ProductSize size, End end, int splits) {
   float* y = c.y;
   c.select(blockIdx.y);
   const int64_t count = int64_t(size.m) * size.n;
@@ -93,19 +93,19 @@ inline int splits_of(const ProductSize& size, int64_t tiles) {
   return int(std::clamp<int64_t>(std::min(kBlocks / tiles, size.k / kLeast), 1, kMost));
 }
 
-template <template <int, int, int> class Sums, int kM, int kN, int kWarpsM, bool kWhole, class A, class B, class C>
-void product_tiled(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const Ending& end) {
+template <template <int, int, int> class Sums, int kM, int kN, int kWarpsM, bool kWhole, class A, class B, class C, class End>
+void product_tiled(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const End& end) {
   constexpr size_t kBytes = size_t(kStages) * (TileOf<kM, A>::kBytes + TileOf<kN, B>::kBytes);
   const unsigned down = unsigned(ceil_divide(size.m, kM)), across = unsigned(ceil_divide(size.n, kN));
   const int splits = splits_of(size, int64_t(down) * across * size.batch);
   float* parts = splits > 1 ? queue.workspace<float>(int64_t(splits) * size.batch * size.m * size.n) : nullptr;
-  launch<multiply<Sums<kM, kN, kWarpsM>, kM, kN, kWhole, A, B, C>>(queue, {dim3(down, across, unsigned(size.batch * splits)), kThreads, kBytes}, a, b, c, size, end, parts, splits);
+  launch<multiply<Sums<kM, kN, kWarpsM>, kM, kN, kWhole, A, B, C, End>>(queue, {dim3(down, across, unsigned(size.batch * splits)), kThreads, kBytes}, a, b, c, size, end, parts, splits);
   if (splits > 1)
-    launch<add_splits<C>>(queue, {dim3(grid_for(int64_t(size.m) * size.n, kThreads).x, unsigned(size.batch)), kThreads}, parts, c, size, end, splits);
+    launch<add_splits<C, End>>(queue, {dim3(grid_for(int64_t(size.m) * size.n, kThreads).x, unsigned(size.batch)), kThreads}, parts, c, size, end, splits);
 }
 
-template <template <int, int, int> class Sums, class A, class B, class C>
-void product_in(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const Ending& end, bool vectors) {
+template <template <int, int, int> class Sums, class A, class B, class C, class End>
+void product_in(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const End& end, bool vectors) {
   if (!vectors) return product_tiled<Sums, 64, 64, 2, false>(queue, a, b, c, size, end);
   if (size.n <= 32) return product_tiled<Sums, 128, 32, 8, true>(queue, a, b, c, size, end);
   const int64_t large = ceil_divide(size.m, 128) * ceil_divide(size.n, 128) * size.batch;
@@ -115,8 +115,8 @@ void product_in(Queue& queue, const A& a, const B& b, const C& c, const ProductS
 }
 
 /// vectors: whether 16 bytes may be read at once everywhere (sizes along memory and addresses multiples of them). Operands of bf16 are multiplied in it.
-template <class A, class B, class C>
-void product(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const Ending& end, bool vectors) {
+template <class A, class B, class C, class End = Ending>
+void product(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const End& end, bool vectors) {
   if (size.batch == 0 || size.m == 0 || size.n == 0) return;
   if constexpr (sizeof(Element<A>) == 2 || sizeof(Element<B>) == 2) return product_in<SumsBf16>(queue, a, b, c, size, end, vectors);
   else switch (queue.precision) {
