@@ -130,7 +130,12 @@ for (const shape of shapes) {
       `${ours.toFixed(2)} ms`.padStart(10),
       `${gflops.toFixed(0)} GFLOP/s`.padStart(13),
       `${(100 * row.share).toFixed(0)} % of peak`.padStart(14),
-      ratio ? `${ratio.toFixed(2)} times torch (${theirs.map((t) => t.toFixed(2)).join(', ')} ms)` : '',
+      ratio
+        ? `${ratio.toFixed(2)} times torch (${theirs
+            .filter((t) => t > 0)
+            .map((t) => t.toFixed(2))
+            .join(', ')} ms)`
+        : '',
     ];
     console.log(columns.join(' ').trimEnd());
   }
