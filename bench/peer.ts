@@ -6,6 +6,12 @@ import { fileURLToPath } from 'node:url';
 /** A file beside the benches. */
 export const local = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
+/** What node is given to run a module beside the benches: the source, or what a bundle for a card has in its place (bench/card). */
+export function script(name: string): string[] {
+  if (import.meta.url.endsWith('.js')) return [local(`./${name}.js`)];
+  return ['--import', local('../test/typescript.mjs'), local(`./${name}.ts`)];
+}
+
 /** The version of the PyTorch that this Python has. */
 export function torchOf(python: string): string | undefined {
   const { status, stdout } = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
@@ -14,6 +20,20 @@ export function torchOf(python: string): string | undefined {
 
 /** Threads that have just worked go on spinning for a while: whoever has the next turn would share the cores with them. */
 export const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 10));
+
+/** A neighbour that keeps one core busy while `work` runs. */
+export async function besideBusy<T>(work: () => Promise<T>): Promise<T> {
+  const neighbour = spawn(process.execPath, ['-e', "process.stdout.write('on'); for (;;);"]);
+  try {
+    await new Promise((resolve, reject) => {
+      neighbour.stdout.once('data', resolve);
+      neighbour.once('error', reject);
+    });
+    return await work();
+  } finally {
+    neighbour.kill('SIGKILL');
+  }
+}
 
 export class Peer {
   private readonly child: ChildProcessWithoutNullStreams;

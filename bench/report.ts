@@ -1,5 +1,5 @@
 // What every bench reports: the machine it ran on, the median and minimum of its times, and a file under bench/results.
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { dirname } from 'node:path';
@@ -13,14 +13,17 @@ export function median(times: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** What a program prints, where there is one. */
+export function answerOf(command: string, args: readonly string[]): string | undefined {
+  const { status, stdout } = spawnSync(command, args, { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
 /** The load shows whether the machine was quiet: a figure taken beside other work is no figure. */
 export function machine() {
-  let commit: string | undefined;
-  try {
-    commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', stdio: 'pipe' }).trim();
-  } catch {
-    // an installed package has no history
-  }
+  // A bundle knows where it came from; an installed package has no history.
+  const commit = process.env.RESCUNET_COMMIT ?? answerOf('git', ['rev-parse', '--short', 'HEAD']);
+  const card = answerOf('nvidia-smi', ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader']);
   return {
     cpu: cpus()[0]?.model,
     cores: cpus().length,
@@ -29,6 +32,7 @@ export function machine() {
     load: loadavg()[0],
     node: process.version,
     commit,
+    ...(card && { card }),
     date: new Date().toISOString(),
   };
 }

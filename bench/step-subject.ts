@@ -7,13 +7,28 @@ import { optimizeForInference } from '../src/nn/inference.js';
 import { Adam } from '../src/nn/optim.js';
 import { createGenerator } from '../src/pipeline/generators.js';
 import { GanStep } from '../src/pipeline/train/step.js';
-import { add, capture, gradient, l1Loss, type Tensor, tensor, tidy } from '../src/tensor/index.js';
+import {
+  add,
+  capture,
+  gradient,
+  l1Loss,
+  memory,
+  setDefaultDevice,
+  slice,
+  type Tensor,
+  tensor,
+  tidy,
+} from '../src/tensor/index.js';
 import { peakMemory } from './report.js';
 import { convolutionFlops, type Subject, type Work } from './step-work.js';
 
 const work: Work = JSON.parse(process.argv[2]);
-const { kind, width, size, batch, weights, bf16 } = work;
-const startBytes = peakMemory();
+const { kind, width, size, batch, weights, bf16, device } = work;
+const onCpu = device === 'cpu';
+/** Of the process, or of the card: what tensors took at most. */
+const peakBytes = (): number => (onCpu ? peakMemory() : memory(device).peak);
+setDefaultDevice(device);
+const startBytes = peakBytes();
 const pixels = batch * size * size;
 
 /** Maps that differ from pixel to pixel, the same on every machine. */
@@ -46,7 +61,11 @@ function inference(): Subject {
   const answer = optimizeForInference(generator, { precision: bf16 ? 'bf16' : 'fast' });
   return {
     async run() {
-      const y = tidy(() => answer(x).final);
+      // A card's peer reads one number: the way of all of them over the bus is no part of the network.
+      const y = tidy(() => {
+        const { final } = answer(x);
+        return onCpu ? final : slice(final, { start: [0, 0, 0, 0], size: [1, 1, 1, 3] });
+      });
       const values = await y.data();
       y.dispose();
       return values[0];
@@ -112,13 +131,18 @@ function build(): { subject: Subject; parameters: number } {
 
 const say = (line: Record<string, unknown>): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 const { subject, parameters } = build();
+// A profiler's: one run, whose kernels are not yet a graph.
+if (process.argv[3] === 'once') {
+  say({ value: await subject.run() });
+  process.exit(0);
+}
 say({ ready: true, parameters, startBytes });
 for await (const line of createInterface({ input: process.stdin })) {
   const { request } = JSON.parse(line) as { request: 'run' | 'memory' };
   if (request === 'memory') {
     const description = subject.plan.describe();
     say({
-      peakBytes: peakMemory(),
+      peakBytes: peakBytes(),
       arenaBytes: subject.arenaBytes?.() ?? subject.plan.arenaBytes,
       flops: convolutionFlops(description) ?? null,
       holders: work.holders ? description.slice(0, description.indexOf('\n', 1500)) : undefined,

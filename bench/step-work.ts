@@ -20,10 +20,25 @@ export interface Work {
   runtime?: string;
   /** Where the convolutions multiply in bf16: ours in inference only, PyTorch by autocast. */
   bf16?: boolean;
+  device: string;
+  /** Of products on other devices than the cpu; PyTorch takes bf16 by autocast. */
+  precision: Precision;
 }
 
-/** PyTorch by layout of the maps (`compile` lays them out channels last), or onnxruntime-node. */
-export type PeerVariant = 'eager' | 'channels_last' | 'compile' | 'onnxruntime';
+export const PRECISIONS = ['f32', 'tf32', 'bf16'] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
+/** PyTorch by layout of the maps (`compile` and `graphs`, which replays CUDA graphs, lay them out channels last), or onnxruntime-node. */
+export type PeerVariant = 'eager' | 'channels_last' | 'compile' | 'graphs' | 'onnxruntime';
+
+/** What may be asked of a measure on a device: its name and the precision of products, f32 on the cpu. Throws RangeError. */
+export function placeOf(given: { device: string; precision: string }): { device: string; precision: Precision } {
+  const precision = PRECISIONS.find((one) => one === given.precision);
+  if (!precision) throw new RangeError(`--precision is ${PRECISIONS.join(', ')}, got '${given.precision}'`);
+  if (given.device === 'cpu' && precision !== 'f32')
+    throw new RangeError(`--precision ${precision} wants a card (--device cuda); on the cpu there is --bf16`);
+  return { device: given.device, precision };
+}
 
 export type WorkKind = 'inference' | 'generator' | 'gan';
 export const WORK_KINDS: readonly WorkKind[] = ['inference', 'generator', 'gan'];

@@ -3,18 +3,18 @@
 // --onnxruntime names a folder that has it (PyTorch then writes the network). Contract: every subject has
 // a process of its own and they take turns in one run, so that the machine's moods meet all of them. With --busy every turn is taken
 // once more beside a process that keeps one core busy; with --bf16 inference also runs in bf16 on both sides, with --compile torch.compile runs too.
-import { spawn, spawnSync } from 'node:child_process';
+// With --device cuda (--precision f32, tf32 or bf16) both sides run on the card; memory is then the card's, and a peer that fails is left out.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { local, Peer, rest, torchOf } from './peer.js';
+import { besideBusy, local, Peer, rest, script, torchOf } from './peer.js';
 import { machine, median, mib, whole, writeResult } from './report.js';
-import { type PeerVariant, WORK_KINDS, type Work, type WorkKind } from './step-work.js';
+import { type PeerVariant, placeOf, WORK_KINDS, type Work, type WorkKind } from './step-work.js';
 
-/** Of the outputs from the same weights: they lie in [-1, 1]. */
-const TOLERANCE = 1e-4;
-const BF16_TOLERANCE = 5e-2;
+/** Of the outputs from the same weights, which lie in [-1, 1], and of the first loss relative to it. */
+const TOLERANCE = { f32: [1e-4, 1e-3], tf32: [5e-3, 1e-2], bf16: [5e-2, 5e-2] } as const;
 
 const isBf16 = (subject: string): boolean => subject.endsWith('bf16');
 
@@ -85,6 +85,8 @@ const { values: given } = parseArgs({
     bf16: { type: 'boolean', default: false },
     compile: { type: 'boolean', default: false },
     onnxruntime: { type: 'string' },
+    device: { type: 'string', default: 'cpu' },
+    precision: { type: 'string', default: 'f32' },
     json: { type: 'string' },
   },
 });
@@ -97,6 +99,18 @@ const shape = {
   threads: given.threads ? whole('threads', given.threads) : about.threads,
 };
 const repeats = whole('repeats', given.repeats);
+const place = placeOf(given);
+const onCpu = place.device === 'cpu';
+if (!onCpu && (given.bf16 || given.busy || given.onnxruntime))
+  throw new RangeError('--device: --bf16, --busy and --onnxruntime are for the cpu');
+/** What kept a peer from being measured, or its numbers from agreeing, on a card. */
+const problems: string[] = [];
+/** The cpu's figures are worth nothing then; on a card, which is lent for minutes, the others go on. */
+function complain(problem: string): void {
+  if (onCpu) throw new Error(problem);
+  problems.push(problem);
+  console.error(problem);
+}
 const kinds = given.kind.map((kind) => {
   const known = WORK_KINDS.find((one) => one === kind);
   if (!known) throw new RangeError(`--kind is ${WORK_KINDS.join(', ')}, got '${kind}'`);
@@ -112,21 +126,14 @@ if (given.onnxruntime && !torch)
   throw new Error('--onnxruntime: wants a Python that has torch (--python), to write the network');
 
 function start(work: Work): Process {
-  const env = { RESCUNET_THREADS: String(work.threads), OMP_NUM_THREADS: String(work.threads) };
-  if (!work.variant) {
-    const args = ['--import', local('../test/typescript.mjs'), local('./step-subject.ts'), JSON.stringify(work)];
-    return new Process(work.bf16 ? 'ours bf16' : 'ours', process.execPath, args, env);
-  }
-  if (work.variant === 'onnxruntime') {
-    const args = [
-      '--import',
-      local('../test/typescript.mjs'),
-      local('./peers/onnxruntime_step.ts'),
-      JSON.stringify(work),
-    ];
-    return new Process('onnxruntime', process.execPath, args, env);
-  }
-  const args = [local('./peers/torch_step.py'), JSON.stringify(work)];
+  const threads = { RESCUNET_THREADS: String(work.threads), OMP_NUM_THREADS: String(work.threads) };
+  const env = onCpu ? threads : { ...threads, RESCUNET_PRECISION: work.precision };
+  const described = JSON.stringify(work);
+  if (!work.variant)
+    return new Process(work.bf16 ? 'ours bf16' : 'ours', process.execPath, [...script('step-subject'), described], env);
+  if (work.variant === 'onnxruntime')
+    return new Process('onnxruntime', process.execPath, [...script('peers/onnxruntime_step'), described], env);
+  const args = [local('./peers/torch_step.py'), described];
   return new Process(`torch ${work.variant}${work.bf16 ? ' bf16' : ''}`, python, args, { ...env, ...ALLOCATOR });
 }
 
@@ -144,23 +151,9 @@ function writeOnnx(work: Work, path: string): void {
   if (status !== 0) throw new Error(`torch_to_onnx ended: ${stderr.trim().split('\n').slice(-4).join(' | ')}`);
 }
 
-/** A neighbour that keeps one core busy while `work` runs. */
-async function besideBusy<T>(work: () => Promise<T>): Promise<T> {
-  const neighbour = spawn(process.execPath, ['-e', "process.stdout.write('on'); for (;;);"]);
-  try {
-    await new Promise((resolve, reject) => {
-      neighbour.stdout.once('data', resolve);
-      neighbour.once('error', reject);
-    });
-    return await work();
-  } finally {
-    neighbour.kill('SIGKILL');
-  }
-}
-
 /** All subjects of one kind of work, in turns. */
 async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
-  const subjects: { process: Process; ready: Answer; first: number; times: number[]; busy: number[] }[] = [];
+  let subjects: { process: Process; ready: Answer; first: number; times: number[]; busy: number[] }[] = [];
   const open = async (work: Work): Promise<Answer> => {
     const process = start(work);
     const subject = { process, ready: {} as Answer, first: Number.NaN, times: [], busy: [] };
@@ -168,11 +161,27 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
     subject.ready = await process.answer();
     return subject.ready;
   };
+  /** Does something with every subject; one that ends is none any more. */
+  const each = async (work: (subject: (typeof subjects)[number]) => Promise<void>): Promise<void> => {
+    for (const subject of [...subjects]) {
+      try {
+        await work(subject);
+      } catch (error) {
+        if (subject === subjects[0]) throw error;
+        complain(`${kind}: ${(error as Error).message}`);
+        subject.process.close();
+        subjects = subjects.filter((one) => one !== subject);
+      }
+    }
+  };
   try {
-    const own = { kind, ...shape, holders: given.holders };
+    const own = { kind, ...shape, ...place, holders: given.holders };
+    const [output, loss] = TOLERANCE[place.precision];
     if (torch) await handOver({ ...own, weights });
     const ours = await open(own);
-    const variants: PeerVariant[] = given.compile ? ['eager', 'channels_last', 'compile'] : ['eager', 'channels_last'];
+    const variants: PeerVariant[] = onCpu ? ['eager', 'channels_last'] : ['channels_last'];
+    if (given.compile) variants.push('compile');
+    if (given.compile && !onCpu) variants.push('graphs');
     const inBf16 = given.bf16 && kind === 'inference';
     const peers: Partial<Work>[] = torch ? variants.map((variant) => ({ variant })) : [];
     if (torch && inBf16) peers.push(...variants.slice(1).map((variant) => ({ variant, bf16: true })));
@@ -183,27 +192,36 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
     }
     if (inBf16) await open({ ...own, bf16: true });
     for (const peer of peers) {
-      const { parameters, difference = Number.NaN } = await open({ ...own, weights, ...peer });
-      const allowed = peer.bf16 ? BF16_TOLERANCE : TOLERANCE;
-      if (peer.variant !== 'onnxruntime' && parameters !== ours.parameters)
-        throw new Error(`${kind}: ours has ${ours.parameters} parameters, torch ${parameters}: no comparison`);
-      if (!(difference <= allowed))
-        throw new Error(`${kind}: outputs from the same weights differ by ${difference}, allowed ${allowed}`);
+      try {
+        const { parameters, difference = Number.NaN } = await open({ ...own, weights, ...peer });
+        const allowed = peer.bf16 ? TOLERANCE.bf16[0] : output;
+        if (peer.variant !== 'onnxruntime' && parameters !== ours.parameters)
+          complain(`${kind}: ours has ${ours.parameters} parameters, torch ${parameters}: no comparison`);
+        if (!(difference <= allowed))
+          complain(`${kind}: outputs from the same weights differ by ${difference}, allowed ${allowed}`);
+      } catch (error) {
+        complain(`${kind}: ${(error as Error).message}`);
+        subjects.pop()?.process.close();
+      }
     }
-    for (const subject of subjects) subject.first = (await subject.process.request('run')).value ?? Number.NaN;
+    await each(async (subject) => {
+      subject.first = (await subject.process.request('run')).value ?? Number.NaN;
+    });
     for (const { process, first } of subjects) {
       if (isBf16(process.name)) continue;
-      if (!(Math.abs(first - subjects[0].first) <= 1e-3 * Math.max(1, Math.abs(first))))
-        throw new Error(`${kind}: the first step of ${process.name} gives ${first}, ours ${subjects[0].first}`);
+      if (!(Math.abs(first - subjects[0].first) <= loss * Math.max(1, Math.abs(first))))
+        complain(`${kind}: the first step of ${process.name} gives ${first}, ours ${subjects[0].first}`);
     }
-    for (let round = 0; round <= repeats; round++) {
-      for (const { process, times, busy } of subjects) {
+    // Rounds to settle: a card's second replay becomes a graph, and PyTorch's graphs are recorded in its second or third run.
+    const settling = place.device.startsWith('cuda') ? 3 : 1;
+    for (let round = -settling; round < repeats; round++) {
+      await each(async ({ process, times, busy }) => {
         await rest();
         const { milliseconds = Number.NaN } = await process.request('run');
-        if (round > 0) times.push(milliseconds); // one round to settle
-        if (round > 0 && given.busy)
+        if (round >= 0) times.push(milliseconds);
+        if (round >= 0 && given.busy)
           busy.push((await besideBusy(() => process.request('run'))).milliseconds ?? Number.NaN);
-      }
+      });
     }
     const rows: Row[] = [];
     let flops: number | null | undefined;
@@ -259,6 +277,8 @@ function print(rows: readonly Row[]): void {
   }
 }
 
+if (!onCpu)
+  console.log(`${place.device} (${about.card ?? 'no card that nvidia-smi knows'}), products in ${place.precision}`);
 console.log(
   `${about.cpu}, ${shape.threads} threads, ${about.instructionSet}, node ${about.node}, load ${about.load.toFixed(1)}`,
 );
@@ -270,8 +290,18 @@ try {
     const measured = await measure(kind, join(folder, 'weights.safetensors'));
     print(measured);
     rows.push(...measured);
+    // After each kind: whoever ends this early has what was found.
+    if (given.json)
+      writeResult(given.json, {
+        bench: 'step',
+        machine: { ...about, torch },
+        shape,
+        ...place,
+        repeats,
+        problems,
+        rows,
+      });
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-if (given.json) writeResult(given.json, { bench: 'step', machine: { ...about, torch }, shape, repeats, rows });

@@ -70,7 +70,16 @@ class Addon : public Napi::Addon<Addon> {
     cpu["bf16"] = cpu_multiplies_bf16();
     cpu["threads"] = cpu_threads();
     result["cpu"] = cpu;
+    result["cuda"] = cuda_problem();
     return result;
+  }
+
+  static std::string cuda_problem() {
+#ifdef RESCUNET_CUDA
+    return cuda_device_problem();
+#else
+    return "the addon was built without CUDA kernels; RESCUNET_CUDA=AUTO npm run build:native builds them where there is an nvcc";
+#endif
   }
 
   // Names that open() takes: the cpu, the cards there are ("cuda" is the first), and in test builds the emulation.

@@ -1,6 +1,6 @@
 // A device executes instruction lists, in order, on its own thread. Memory is named by slot numbers that TypeScript hands
 // out; only the device thread touches the slot table. A kernel that fails marks its outputs as faulty: whatever is computed
-// from them is faulty too, reading it reports the kernel, and everything else goes on.
+// from them is faulty too, reading it reports the kernel, and everything else goes on. Hardware that is lost is not asked again.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -12,33 +12,68 @@
 #include <thread>
 #include <unordered_map>
 #include <vector>
+#include "failure.h"
 #include "kernels.h"
 #include "profile.h"
 
 namespace rescunet {
 
-/// What a kind of hardware must be able to do. Called on the device thread only.
+class Recorded;
+
+/// What a kind of hardware must be able to do. Called on the device thread only. Any of it may throw: std::bad_alloc, DeviceLost, or what failed.
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual void* allocate(size_t bytes) = 0;  // throws std::bad_alloc
+  virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* p, size_t bytes) = 0;
   virtual void run(int opcode, const void* args) = 0;
   virtual void upload(void* to, const void* from, size_t bytes) = 0;
   virtual void download(void* to, const void* from, size_t bytes) = 0;
   virtual size_t reserved() const = 0;  // bytes held from the system
-  /// Runs a defined list; a backend may keep it in a form of its own, since its buffers do not move until it is forgotten.
-  virtual void replay([[maybe_unused]] int program, const std::function<void()>& list) { list(); }
+  /// Runs a defined list; a backend may keep it in a form of its own.
+  virtual void replay(int program, Recorded& list);
   virtual void forget([[maybe_unused]] int program) {}
 };
 
 std::unique_ptr<Backend> make_cpu_backend();
 
+/// What went wrong, in words; null where nothing did.
+using Fault = std::shared_ptr<const std::string>;
+
 struct Slot {
   char* data = nullptr;
   size_t bytes = 0;
   bool view = false;  // inside another slot: nothing to release
-  std::shared_ptr<const std::string> fault;
+  Fault fault;
+};
+
+/// Bytes that an instruction touches.
+struct Access {
+  const char* begin;
+  size_t bytes;
+  bool written;
+};
+
+class Device;
+
+/// A defined list: kernels and nothing else, whose buffers do not move until it is forgotten.
+class Recorded {
+ public:
+  Recorded(Device& device, std::vector<double> words);
+
+  size_t size() const { return begins_.size(); }
+  std::vector<Access> accesses(size_t i);
+  /// Runs one instruction as any list would: where it fails, its outputs are faulty.
+  void execute(size_t i);
+  /// Hands it to the backend and nothing else; throws.
+  void run(size_t i);
+
+ private:
+  friend class Device;
+  Device& device_;
+  std::vector<double> words_;
+  std::vector<size_t> begins_;
+  std::vector<int> slots_, written_;  // each once
 };
 
 struct MemoryInfo { size_t bytes, peak, reserved; };
@@ -60,21 +95,27 @@ class Device {
 
  private:
   friend struct Reader;
+  friend class Recorded;
   using Task = std::function<void()>;
   void post(Task task);
   void loop();
-  void execute(const std::vector<double>& words);
+  /// Asks the backend for something; what went wrong. `wanted`: bytes, where it asks for memory.
+  template <class F> Fault ask(F work, size_t wanted = 0);
+  void execute(const double* words, const double* end);
+  void replay(int program);
   Slot& slot(int index);
   void allocate(int index, size_t bytes);
   void free(int index);
 
   std::unique_ptr<Backend> backend_;
   std::vector<Slot> slots_;
-  std::unordered_map<int, std::vector<double>> programs_;
+  std::unordered_map<int, Recorded> programs_;
   Profile profile_;
   std::vector<void*> items_;   // of the instruction being run: the buffers of its lists
   std::vector<int> outputs_;   // and the slots that it writes
   uint64_t executed_ = 0;  // kernels so far: the number that a failure reports
+  const char* newest_ = "";  // and the last one's name
+  Fault lost_;               // what took the hardware away
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

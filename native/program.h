@@ -8,14 +8,15 @@ namespace rescunet {
 enum Control : int {
   kAllocate = -1,  // slot, bytes
   kFree = -2,      // slot
-  kView = -3,      // slot, base slot, byte offset
+  kView = -3,      // slot, base slot, byte offset, bytes
   kReplay = -4,    // program number
 };
 
 struct Reader {
   Device& device;
   const double* word;
-  std::shared_ptr<const std::string> fault;  // of the first faulty input
+  Fault fault;  // of the first faulty input
+  std::vector<Access>* accesses = nullptr;
 
   const void* input();
   void* output();

@@ -1,31 +1,15 @@
 // Comparison of tensors relative to the largest magnitude of the expected one.
 import { expect } from 'vitest';
-import { asNumbers, type Tensor } from '../src/tensor/tensor.js';
+import { type Numbers, numbers, relativeDifference } from './difference.js';
 
-type Values = Tensor | ArrayLike<number>;
+export { relativeDifference } from './difference.js';
 
-const numbers = (x: Values): ArrayLike<number> => ('dataSync' in x ? asNumbers(x.dataSync(), x.dtype) : x);
-
-/** The largest difference over the largest magnitude expected; NaN where any difference is NaN. */
-export function relativeDifference(actual: Values, expected: Values): number {
-  const [a, b] = [numbers(actual), numbers(expected)];
-  expect(a.length).toBe(b.length);
-  let scale = 0;
-  let worst = 0;
-  for (let i = 0; i < b.length; i++) {
-    scale = Math.max(scale, Math.abs(b[i]));
-    const difference = Math.abs(a[i] - b[i]);
-    if (!(difference <= worst) && !Number.isNaN(worst)) worst = difference; // NaN stays
-  }
-  return worst / Math.max(scale, 1e-30);
-}
-
-export function expectClose(actual: Values, expected: Values, tolerance: number, what: string): void {
+export function expectClose(actual: Numbers, expected: Numbers, tolerance: number, what: string): void {
   expect(relativeDifference(actual, expected), what).toBeLessThanOrEqual(tolerance);
 }
 
 /** Cosine of the angle and ratio of the norms. */
-export function alignment(actual: Values, expected: Values): { cosine: number; ratio: number } {
+export function alignment(actual: Numbers, expected: Numbers): { cosine: number; ratio: number } {
   const [a, b] = [numbers(actual), numbers(expected)];
   expect(a.length).toBe(b.length);
   let [ab, aa, bb] = [0, 0, 0];

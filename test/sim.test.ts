@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import '../src/tensor/index.js';
 import { ones, tensor } from '../src/tensor/create.js';
-import { AddonBackend, devices, registerDevice } from '../src/tensor/device.js';
+import { devices } from '../src/tensor/device.js';
 import { addon } from '../src/tensor/native.js';
 import { batchNorm } from '../src/tensor/ops/batch_norm.js';
 import { conv2d } from '../src/tensor/ops/conv2d.js';
@@ -17,18 +17,11 @@ import { asNumbers, type Tensor } from '../src/tensor/tensor.js';
 import type { Sample } from './cases/case.js';
 import { cases } from './cases/index.js';
 import { expectClose } from './close.js';
+import { opened } from './opened.js';
 import { draw, evaluate, randomFrom, roundedMaps, seedOf } from './samples.js';
 
 const emulated = addon.devices().includes('sim');
 
-/** The device once more, opened with environment variables set. */
-function opened(device: string, variables: Record<string, string>): string {
-  const name = [device, ...Object.values(variables)].join(' ');
-  Object.assign(process.env, variables);
-  registerDevice(name, new AddonBackend(device));
-  for (const variable of Object.keys(variables)) delete process.env[variable];
-  return name;
-}
 const ORDERS = ['ascending', 'descending', 'random'];
 const inOrders = (variables: Record<string, string> = {}): string[] =>
   ORDERS.map((order) => opened('sim', { ...variables, RESCUNET_SIM_ORDER: order }));

@@ -56,3 +56,15 @@ describe.skipIf(process.arch !== 'x64')('the emulation of CUDA', () => {
     for (const outcome of outcomes.get(name) ?? ['never ran']) expect(outcome).toMatch(message);
   });
 });
+
+describe('the branches of a captured step', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rescunet-branches-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('keep the order that instructions need, on any number of streams', () => {
+    const program = join(folder, 'branches_test');
+    const sources = ['native/cuda/branches_test.cc', 'native/cuda/branches.cc'];
+    execFileSync(process.env.CXX ?? 'c++', ['-std=c++20', '-O1', ...sources, '-o', program]);
+    expect(execFileSync(program, { encoding: 'utf8' })).toBe('dependencies ok\nspread ok\nfork ok\n');
+  });
+});

@@ -1,7 +1,8 @@
 """PyTorch's side of bench/convolutions.ts: one pass of one convolution per line.
 
-The argument is the number of threads; a line is JSON {k, ic, oc, side, pass, variant, calls} (pass 0 forward, 1 input gradient, 2 weight
-gradient; so many calls), the answer the milliseconds of one call. Needs torch, nothing else.
+The arguments are the number of threads, the device and what products are in; a line is JSON {batch, k, ic, oc, side, pass, variant, calls} (pass 0
+forward, 1 input gradient, 2 weight gradient; so many calls), the answer the milliseconds of one call. On a card the calls are one CUDA graph, and with
+bf16 the maps are. Needs torch, nothing else.
 """
 import json
 import sys
@@ -12,14 +13,18 @@ import torch.nn.functional as F
 
 torch.set_num_threads(int(sys.argv[1]))
 torch.manual_seed(0)
+card = sys.argv[2].startswith("cuda")
+kind = {"device": sys.argv[2] if card else "cpu", "dtype": torch.bfloat16 if card and sys.argv[3] == "bf16" else torch.float32}
+torch.backends.cudnn.allow_tf32 = card and sys.argv[3] == "tf32"
+torch.backends.cudnn.benchmark = True
 made = {}
 
 
-def passes(k, ic, oc, side, variant):
+def passes(batch, k, ic, oc, side, variant):
     memory = torch.channels_last if variant == "channels_last" else torch.contiguous_format
-    x = torch.randn(1, ic, side, side).contiguous(memory_format=memory)
-    w = torch.randn(oc, ic, k, k).contiguous(memory_format=memory)
-    dy = torch.randn(1, oc, side, side).contiguous(memory_format=memory)
+    x = torch.randn(batch, ic, side, side, **kind).contiguous(memory_format=memory)
+    w = torch.randn(oc, ic, k, k, **kind).contiguous(memory_format=memory)
+    dy = torch.randn(batch, oc, side, side, **kind).contiguous(memory_format=memory)
 
     def backward(input, weight):
         return torch.ops.aten.convolution_backward(
@@ -28,15 +33,41 @@ def passes(k, ic, oc, side, variant):
     return [lambda: F.conv2d(x, w, padding=k // 2), lambda: backward(True, False), lambda: backward(False, True)]
 
 
+def graph(work, calls):
+    """All the calls at one go, waited for."""
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            work()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(calls):
+            work()
+
+    def run():
+        graph.replay()
+        torch.cuda.synchronize()
+
+    return run
+
+
+def repeated(work, calls):
+    def run():
+        for _ in range(calls):
+            work()
+
+    return run
+
+
 for line in sys.stdin:
     request = json.loads(line)
     number, calls = request.pop("pass"), request.pop("calls")
     key = tuple(request.values())
-    if key not in made:
-        made = {name: work for name, work in made.items() if name[:4] == key[:4]}  # the other variant's, no other shape's
-        made[key] = passes(**request)
     with torch.inference_mode():
+        if key not in made:
+            made = {name: work for name, work in made.items() if name[:5] == key[:5]}  # the other variant's, no other shape's
+            made[key] = [(graph if card else repeated)(work, calls) for work in passes(**request)]
         start = time.perf_counter()
-        for _ in range(calls):
-            made[key][number]()
+        made[key][number]()
         print((time.perf_counter() - start) * 1e3 / calls, flush=True)

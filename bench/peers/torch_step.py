@@ -3,6 +3,7 @@
 The argument is a Work (bench/step-work.ts) as JSON; then one JSON line in, one JSON line out. The networks are written from the
 paper's description; their parameters carry our names, so that our file fits without a table. Needs torch, nothing else.
 """
+import contextlib
 import json
 import struct
 import sys
@@ -234,7 +235,7 @@ def inference(generator, x):
     generator.eval()
 
     def run():
-        with torch.inference_mode():
+        with torch.inference_mode(), cast():
             return generator(x)[0][0, 0, 0, 0].item()
 
     return run
@@ -246,8 +247,9 @@ def generator_step(generator, x, target):
 
     def run():
         optimiser.zero_grad(set_to_none=True)
-        final, aux = generator(x)
-        loss = F.l1_loss(final, target) + F.l1_loss(aux, target)
+        with cast():
+            final, aux = generator(x)
+            loss = F.l1_loss(final, target) + F.l1_loss(aux, target)
         loss.backward()
         optimiser.step()
         generator.constrain()
@@ -273,21 +275,23 @@ def gan_step(generator, local, global_, x, target, eta=0.3):
         return sum(0.5 * bce(judge(network, view, y), 1.0) for network, view in views)
 
     def run():
-        final, aux = generator(x)
         optimisers[1].zero_grad(set_to_none=True)
         judged = 0.0
-        for network, view in views:
-            real = bce(judge(network, view, target), 1.0)
-            fake = bce(judge(network, view, final.detach()), 0.0)
-            also = bce(judge(network, view, aux.detach()), 0.0)
-            judged = judged + 0.5 * (real + (fake + eta * also) / (1 + eta))
+        with cast():
+            final, aux = generator(x)
+            for network, view in views:
+                real = bce(judge(network, view, target), 1.0)
+                fake = bce(judge(network, view, final.detach()), 0.0)
+                also = bce(judge(network, view, aux.detach()), 0.0)
+                judged = judged + 0.5 * (real + (fake + eta * also) / (1 + eta))
         judged.backward()
         optimisers[1].step()
         # What the discriminators would learn from the generator's loss is thrown away: do not compute it.
         for network, _ in views:
             network.requires_grad_(False)
         optimisers[0].zero_grad(set_to_none=True)
-        loss = F.l1_loss(final, target) + adversarial(final) + eta * (F.l1_loss(aux, target) + adversarial(aux))
+        with cast():
+            loss = F.l1_loss(final, target) + adversarial(final) + eta * (F.l1_loss(aux, target) + adversarial(aux))
         loss.backward()
         optimisers[0].step()
         generator.constrain()
@@ -303,6 +307,23 @@ def in_bf16(generator, x):
         return [y.float() for y in generator(x)[:2]]
 
 
+cast = contextlib.nullcontext  # the precision of what is computed inside, but for the cpu's bf16
+
+
+def place(work):
+    """PyTorch's name of the device, and what products are in there; the emulation of a card is compared on the cpu."""
+    if not work["device"].startswith("cuda"):
+        return "cpu", "f32"
+    tf32 = work["precision"] == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = True
+    return work["device"], work["precision"]
+
+
+def peak(device):
+    return high_water() if device == "cpu" else torch.cuda.max_memory_allocated(device)
+
+
 def load(network, prefix, tensors):
     own = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
     missing, extra = network.load_state_dict(own, strict=False)
@@ -313,33 +334,38 @@ def load(network, prefix, tensors):
 
 def main():
     work = json.loads(sys.argv[1])
-    start_bytes = high_water()
+    device, precision = place(work)
+    start_bytes = peak(device)
     torch.set_num_threads(work["threads"])
     torch.manual_seed(1)
     tensors = read_safetensors(work["weights"])
     layout = torch.contiguous_format if work["variant"] == "eager" else torch.channels_last
-    maps = {k: tensors.pop(k).permute(0, 3, 1, 2).contiguous(memory_format=layout) for k in ("x", "target", "final", "aux")}
+    given = {k: tensors.pop(k).permute(0, 3, 1, 2) for k in ("x", "target", "final", "aux")}
+    maps = {k: m.contiguous(memory_format=layout).to(device) for k, m in given.items()}
     networks = {"generator": Generator(work["width"])}
     if work["kind"] == "gan":
         networks |= {"local": Discriminator(work["width"]), "global": Discriminator(work["width"])}
     for part, network in networks.items():
         load(network, f"{part}.", tensors)
-        network.to(memory_format=layout)
+        network.to(device, memory_format=layout)
     del tensors
     generator = networks["generator"]
-    if work["variant"] == "compile":
+    if work["variant"] in ("compile", "graphs"):
         from torch._inductor import config
 
-        config.freezing = work["kind"] == "inference"
-        generator = torch.compile(generator)
+        config.freezing = work["kind"] == "inference" and device == "cpu"
+        generator = torch.compile(generator, mode="reduce-overhead" if work["variant"] == "graphs" else "default")
+    if precision == "bf16":
+        global cast
+        cast = lambda: torch.autocast(device, torch.bfloat16)
     if work.get("bf16"):
         plain = generator
         generator = lambda x: in_bf16(plain, x)
         generator.eval = plain.eval
     generator.eval()
-    with torch.no_grad():
+    with torch.no_grad(), cast():
         answers = generator(maps["x"])
-    difference = max(float((a - maps[k]).square().mean().sqrt()) for a, k in zip(answers, ("final", "aux")))
+    difference = max(float((a.float() - maps[k]).square().mean().sqrt()) for a, k in zip(answers, ("final", "aux")))
     del answers
     x, target = maps["x"], maps["target"]
     if work["kind"] == "gan":
@@ -350,8 +376,10 @@ def main():
     say({"ready": True, "parameters": parameters, "difference": difference, "startBytes": start_bytes})
     for line in sys.stdin:
         if json.loads(line)["request"] == "memory":
-            say({"peakBytes": high_water()})
+            say({"peakBytes": peak(device)})
             continue
+        if work["variant"] == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()
         begin = time.perf_counter()
         value = run()
         say({"milliseconds": 1000 * (time.perf_counter() - begin), "value": value})

@@ -1,83 +1,27 @@
 // A graphics card: one stream in the order of the instructions, memory from the driver's stream-ordered pool, transfers through
-// pinned staging, and captured steps as CUDA graphs. The runtime is linked statically and finds the driver when first asked, so
-// that the addon loads on machines without one.
+// pinned staging, and captured steps as CUDA graphs of several streams (branches.h). The runtime is linked statically and finds the driver when
+// first asked, so that the addon loads on machines without one.
 #include "device.h"
 #include <array>
-#include <cstring>
 #include <unordered_map>
 #include <vector>
+#include "branches.h"
+#include "driver.h"
 #include "kernels.h"
+#include "staging.h"
 
 namespace rescunet {
 namespace {
 
 using cuda::check;
 
-constexpr size_t kStaging = size_t(4) << 20;
 constexpr unsigned long long kNothing = ~0ull;
-
-/// Two pinned buffers that take turns, so that one is filled while the other travels.
-class Staging {
- public:
-  void open() {
-    for (Buffer& b : buffers_) {
-      check(cudaMallocHost(&b.data, kStaging));
-      check(cudaEventCreateWithFlags(&b.travelled, cudaEventDisableTiming));
-    }
-  }
-  void close() {
-    for (Buffer& b : buffers_) cudaFreeHost(b.data), cudaEventDestroy(b.travelled);
-  }
-
-  void upload(char* to, const char* from, size_t bytes, cudaStream_t stream) {
-    for (size_t done = 0; done < bytes; done += kStaging) {
-      Buffer& b = take();
-      const size_t n = std::min(kStaging, bytes - done);
-      std::memcpy(b.data, from + done, n);
-      check(cudaMemcpyAsync(to + done, b.data, n, cudaMemcpyHostToDevice, stream));
-      check(cudaEventRecord(b.travelled, stream));
-    }
-  }
-
-  void download(char* to, const char* from, size_t bytes, cudaStream_t stream) {
-    size_t sent = 0, received = 0;
-    Buffer* sending = nullptr;
-    while (received < bytes) {
-      Buffer* next = nullptr;
-      if (sent < bytes) {
-        next = &take();
-        check(cudaMemcpyAsync(next->data, from + sent, std::min(kStaging, bytes - sent), cudaMemcpyDeviceToHost, stream));
-        check(cudaEventRecord(next->travelled, stream));
-        sent += std::min(kStaging, bytes - sent);
-      }
-      if (sending) {
-        check(cudaEventSynchronize(sending->travelled));
-        const size_t n = std::min(kStaging, bytes - received);
-        std::memcpy(to + received, sending->data, n);
-        received += n;
-      }
-      sending = next;
-    }
-  }
-
- private:
-  struct Buffer {
-    char* data = nullptr;
-    cudaEvent_t travelled = nullptr;
-  };
-  Buffer& take() {
-    Buffer& b = buffers_[turn_ ^= 1];
-    check(cudaEventSynchronize(b.travelled));
-    return b;
-  }
-  Buffer buffers_[2];
-  int turn_ = 0;
-};
 
 class CudaBackend : public Backend, cuda::Queue {
  public:
   explicit CudaBackend(int card) : card_(card) {
     precision = cuda::wanted_precision();
+    lanes_.resize(size_t(wanted_streams()));
     check(cudaSetDevice(card_));
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, card_));
@@ -85,7 +29,8 @@ class CudaBackend : public Backend, cuda::Queue {
       throw std::runtime_error(std::string("cuda: ") + properties.name + " is of compute capability " + std::to_string(properties.major) + "." +
                                std::to_string(properties.minor) + ", the kernels need 8.0; use the device 'cpu'");
     architecture = properties.major == 9 ? 90 : 80;
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    for (Lane& lane : lanes_) check(cudaStreamCreateWithFlags(&lane.stream, cudaStreamNonBlocking));
+    stream = lanes_[0].stream;
     check(cudaDeviceGetDefaultMemPool(&pool_, card_));
     uint64_t keep = UINT64_MAX;  // released memory stays with the pool
     check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep));
@@ -98,10 +43,13 @@ class CudaBackend : public Backend, cuda::Queue {
     cudaSetDevice(card_);
     cudaStreamSynchronize(stream);
     for (auto& [number, step] : steps_) step.forget();
-    for (void* room : rooms_) cudaFree(room);
+    for (cudaEvent_t event : events_) cudaEventDestroy(event);
     cudaFree(failures_);
     staging_.close();
-    cudaStreamDestroy(stream);
+    for (Lane& lane : lanes_) {
+      for (void* room : lane.rooms) cudaFree(room);
+      cudaStreamDestroy(lane.stream);
+    }
   }
 
   void* allocate(size_t bytes) override {
@@ -136,20 +84,28 @@ class CudaBackend : public Backend, cuda::Queue {
   size_t reserved() const override {
     uint64_t bytes = 0;
     cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &bytes);
-    return bytes + room_bytes_[kParts] + room_bytes_[kOperands];
+    for (const Lane& lane : lanes_) bytes += lane.bytes[kParts] + lane.bytes[kOperands];
+    return bytes;
   }
 
-  // The first replay runs the list as it is, which also grows the workspace; the second becomes a graph.
-  void replay(int program, const std::function<void()>& list) override {
+  // The first replay runs the list as it is and sees what room each instruction wants; the second becomes a graph.
+  void replay(int program, Recorded& list) override {
     bind();
     Step& step = steps_[program];
-    if (step.replays++ == 0 || step.unfit) return list();
-    if (!step.graph || step.rooms != rooms_) capture(step, list);
-    if (step.unfit) return list();
-    check(cudaGraphLaunch(step.graph, stream));
-    captured_failures_ = true;
+    if (step.wanted.empty() && !step.unfit) return measure(step, list);
+    if (!step.unfit && (!step.graph || step.moves != moves_)) capture(step, list);
+    const cudaError_t launched = step.unfit ? cudaErrorNotSupported : cudaGraphLaunch(step.graph, stream);
+    if (launched == cudaSuccess) {
+      captured_failures_ = true;
+      return;
+    }
+    if (cuda::loses_card(launched)) check(launched);
+    cudaGetLastError();
+    step.unfit = true;  // no memory for it: the list needs none
+    Backend::replay(program, list);
   }
   void forget(int program) override {
+    bind();
     auto found = steps_.find(program);
     if (found == steps_.end()) return;
     check(cudaStreamSynchronize(stream));
@@ -158,15 +114,8 @@ class CudaBackend : public Backend, cuda::Queue {
   }
 
   void* workspace(size_t bytes, Room room) override {
-    if (bytes > room_bytes_[room]) {
-      if (capturing_) throw std::runtime_error("cuda: the workspace cannot grow inside a captured step");
-      check(cudaStreamSynchronize(stream));
-      check(cudaFree(rooms_[room]));
-      rooms_[room] = nullptr, room_bytes_[room] = 0;
-      check(cudaMalloc(&rooms_[room], bytes));
-      room_bytes_[room] = bytes;
-    }
-    return rooms_[room];
+    wanted_[room] = std::max(wanted_[room], bytes);
+    return lend(lanes_[lane_], room, bytes);
   }
 
   unsigned long long* failure() override { return failures_ + opcode_; }
@@ -181,11 +130,18 @@ class CudaBackend : public Backend, cuda::Queue {
   void read(void* to, const void* from, size_t bytes) override { staging_.download(static_cast<char*>(to), static_cast<const char*>(from), bytes, stream); }
 
  private:
-  using Rooms = std::array<void*, kRooms>;
+  using RoomBytes = std::array<size_t, kRooms>;
+  /// A stream, and the workspace of what runs on it.
+  struct Lane {
+    cudaStream_t stream = nullptr;
+    std::array<void*, kRooms> rooms = {};
+    RoomBytes bytes = {};
+  };
+
   struct Step {
-    int replays = 0;
     bool unfit = false;
-    Rooms rooms = {};  // those its kernels were given
+    std::vector<RoomBytes> wanted;  // workspace of each instruction
+    int moves = 0;                  // of workspaces, when its kernels were given theirs
     cudaGraphExec_t graph = nullptr;
     void forget() {
       if (graph) cudaGraphExecDestroy(graph);
@@ -196,19 +152,75 @@ class CudaBackend : public Backend, cuda::Queue {
   // Any thread may have been bound to another card.
   void bind() { check(cudaSetDevice(card_)); }
 
-  void capture(Step& step, const std::function<void()>& list) {
+  void* lend(Lane& lane, int room, size_t bytes) {
+    if (bytes > lane.bytes[room]) {
+      if (capturing_) throw std::runtime_error("cuda: the workspace cannot grow inside a captured step");
+      check(cudaStreamSynchronize(stream));
+      check(cudaFree(lane.rooms[room]));
+      lane.rooms[room] = nullptr, lane.bytes[room] = 0, moves_++;
+      check(cudaMalloc(&lane.rooms[room], bytes));
+      lane.bytes[room] = bytes;
+    }
+    return lane.rooms[room];
+  }
+
+  void measure(Step& step, Recorded& list) {
+    std::vector<RoomBytes> wanted(list.size());
+    for (size_t i = 0; i < list.size(); i++) {
+      wanted_ = {};
+      list.execute(i);
+      wanted[i] = wanted_;
+    }
+    step.wanted = std::move(wanted);
+    step.unfit = step.wanted.empty();  // nothing to replay
+  }
+
+  void capture(Step& step, Recorded& list) {
     step.forget();
-    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    capturing_ = true;
-    list();
-    capturing_ = false;
+    const size_t count = list.size();
+    std::vector<std::vector<Access>> touched(count);
+    std::vector<double> costs(count);
+    for (size_t i = 0; i < count; i++) touched[i] = list.accesses(i), costs[i] = cost(touched[i]);
+    const std::vector<Branch> branches = spread(dependencies(touched), costs, int(lanes_.size()));
+    std::vector<bool> awaited(count);
+    for (const Branch& branch : branches)
+      for (const int before : branch.waits) awaited[before] = true;
+    while (events_.size() < count + lanes_.size()) {
+      events_.emplace_back();
+      check(cudaEventCreateWithFlags(&events_.back(), cudaEventDisableTiming));
+    }
     cudaGraph_t graph = nullptr;
-    if (cudaStreamEndCapture(stream, &graph) != cudaSuccess || cudaGraphInstantiate(&step.graph, graph, 0) != cudaSuccess) {
+    try {
+      for (size_t i = 0; i < count; i++)
+        for (int room = 0; room < kRooms; room++) lend(lanes_[branches[i].stream], room, step.wanted[i][room]);
+      check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+      capturing_ = true;
+      check(cudaEventRecord(events_[count], stream));  // where the streams part
+      for (size_t s = 1; s < lanes_.size(); s++) check(cudaStreamWaitEvent(lanes_[s].stream, events_[count]));
+      for (size_t i = 0; i < count; i++) {
+        lane_ = branches[i].stream, stream = lanes_[lane_].stream;
+        for (const int before : branches[i].waits) check(cudaStreamWaitEvent(stream, events_[before]));
+        list.run(i);
+        if (awaited[i]) check(cudaEventRecord(events_[i], stream));
+      }
+      for (size_t s = 1; s < lanes_.size(); s++) {
+        check(cudaEventRecord(events_[count + s], lanes_[s].stream));
+        check(cudaStreamWaitEvent(lanes_[0].stream, events_[count + s]));
+      }
+    } catch (const DeviceLost&) {
+      throw;
+    } catch (const std::exception&) {
+      step.unfit = true;  // a kernel that asks its host, say: such a list runs as it is
+    }
+    lane_ = 0, stream = lanes_[0].stream;
+    const bool ended = capturing_ && cudaStreamEndCapture(stream, &graph) == cudaSuccess;
+    capturing_ = false;
+    if (!ended || step.unfit || cudaGraphInstantiate(&step.graph, graph, 0) != cudaSuccess) {
       cudaGetLastError();
       step.graph = nullptr, step.unfit = true;
     }
     if (graph) cudaGraphDestroy(graph);
-    step.rooms = rooms_;
+    step.moves = moves_;
   }
 
   // A replay does not stop for an invalid index: whoever reads next is told.
@@ -225,9 +237,11 @@ class CudaBackend : public Backend, cuda::Queue {
 
   int card_, opcode_ = 0;
   cudaMemPool_t pool_ = nullptr;
-  Staging staging_;
-  Rooms rooms_ = {};  // the workspace
-  size_t room_bytes_[kRooms] = {};
+  cuda::Staging staging_;
+  std::vector<Lane> lanes_;  // the first runs all that is not captured
+  int lane_ = 0, moves_ = 0;
+  RoomBytes wanted_ = {};  // of a workspace, by the newest instruction
+  std::vector<cudaEvent_t> events_;
   unsigned long long* failures_ = nullptr;
   std::unordered_map<int, Step> steps_;
   bool capturing_ = false, captured_failures_ = false;
@@ -240,6 +254,13 @@ int cuda_device_count() {
   if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
   cudaGetLastError();
   return 0;
+}
+
+std::string cuda_device_problem() {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  return driver_problem(driver, runtime, cuda_device_count());
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int card) { return std::make_unique<CudaBackend>(card); }

@@ -4,6 +4,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include "../failure.h"
 
 namespace rescunet::cuda {
 
@@ -11,12 +12,33 @@ using gpuStream_t = cudaStream_t;
 
 inline constexpr int kMaxShared = 232448;  // bytes a block may have on sm_90
 
+/// After these nothing works on the card until the process starts anew.
+inline bool loses_card(cudaError_t status) {
+  switch (status) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorHardwareStackError:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorContextIsDestroyed:
+    case cudaErrorAssert:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure: return true;
+    default: return false;
+  }
+}
+
 /// Turns a failure of the runtime into an exception; running out of memory is std::bad_alloc.
 inline void check(cudaError_t status) {
   if (status == cudaSuccess) return;
   cudaGetLastError();
   if (status == cudaErrorMemoryAllocation) throw std::bad_alloc();
-  throw std::runtime_error(std::string("cuda: ") + cudaGetErrorString(status));
+  const std::string text = std::string("cuda: ") + cudaGetErrorString(status);
+  if (loses_card(status)) throw DeviceLost(text);
+  throw std::runtime_error(text);
 }
 
 #define SHARED(type, name) __shared__ std::type_identity_t<type> name

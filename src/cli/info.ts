@@ -15,7 +15,7 @@ export function addInfo(program: Command, run: Run): void {
       run(options, async (reporter) => {
         const { addon } = await import('../tensor/native.js');
         const { devices, memory } = await import('../tensor/device.js');
-        const { cpu } = addon.info();
+        const { cpu, cuda } = addon.info();
         const file = EMBEDDED_MODEL;
         const bytes = statSync(file, { throwIfNoEntry: false })?.size;
         const names = devices();
@@ -27,6 +27,7 @@ export function addInfo(program: Command, run: Run): void {
           instructionSet: cpu.instructionSet,
           bf16: cpu.bf16,
           threads: cpu.threads,
+          cuda: cuda || undefined,
           memory: Object.fromEntries(names.map((name) => [name, memory(name)])),
           systemMemory: totalmem(),
           faceModel: { file, bytes: bytes ?? null },
@@ -37,6 +38,7 @@ export function addInfo(program: Command, run: Run): void {
         reporter.line(
           `cpu             ${cpu.instructionSet}${cpu.bf16 ? ', bf16' : ''}, ${cpu.threads} ${cpu.threads === 1 ? 'thread' : 'threads'}`,
         );
+        if (cuda) reporter.line(`cuda            no: ${cuda}`);
         reporter.line(`memory          ${mebibytes(facts.systemMemory)} in this machine`);
         for (const [name, { bytes: live, peak }] of Object.entries(facts.memory)) {
           reporter.line(`                ${mebibytes(live)} in tensors on ${name}, at most ${mebibytes(peak)} so far`);

@@ -220,7 +220,12 @@ export function registerDevice(name: string, backend: Backend): Device {
 export function deviceNamed(name: string = defaultDevice): Device {
   const opens = name === 'cpu' || (!registry.has(name) && addon.devices().includes(name));
   const device = registry.get(name) ?? (opens ? registerDevice(name, new AddonBackend(name)) : undefined);
-  if (!device) throw new DeviceError(`there is no device '${name}' here; devices: ${devices().join(', ')}`);
+  if (!device) {
+    const problem = name.startsWith('cuda') ? addon.info().cuda : '';
+    throw new DeviceError(
+      `there is no device '${name}' here; devices: ${devices().join(', ')}${problem ? ` (${problem})` : ''}`,
+    );
+  }
   return device;
 }
 

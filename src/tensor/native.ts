@@ -20,7 +20,8 @@ export interface KernelInfo {
 
 interface Addon {
   kernels(): KernelInfo[];
-  info(): { cpu: { instructionSet: string; bf16: boolean; threads: number } };
+  /** `cuda`: why there is no card, '' where there is one. */
+  info(): { cpu: { instructionSet: string; bf16: boolean; threads: number }; cuda: string };
   /** Names that `open` takes. */
   devices(): string[];
   open(name: string): number;

@@ -86,7 +86,8 @@ class Plan<R> {
     this.arenaBytes = this.layOut(recorded);
     this.words = kernelWords(recorded);
     this.arena = empty([Math.max(this.arenaBytes, 1)], 'u8', device);
-    for (const { slot, offset } of this.buffers) device.program.control(VIEW, slot, this.arena.storage.slot, offset);
+    for (const { slot, offset, bytes } of this.buffers)
+      device.program.control(VIEW, slot, this.arena.storage.slot, offset, bytes);
     this.program = device.define(Float64Array.from(this.words));
     if (after) this.after = device.define(Float64Array.from(kernelWords(after)));
   }

@@ -4,9 +4,9 @@ import { kernels } from './native.js';
 
 export const ALLOCATE = -1; // slot, bytes
 export const FREE = -2; // slot
-export const VIEW = -3; // slot, base slot, byte offset
+export const VIEW = -3; // slot, base slot, byte offset, bytes
 export const REPLAY = -4; // program number
-const CONTROL_WORDS = { [ALLOCATE]: 2, [FREE]: 1, [VIEW]: 3, [REPLAY]: 1 } as const;
+const CONTROL_WORDS = { [ALLOCATE]: 2, [FREE]: 1, [VIEW]: 4, [REPLAY]: 1 } as const;
 const CONTROL_NAMES = { [ALLOCATE]: 'allocate', [FREE]: 'free', [VIEW]: 'view', [REPLAY]: 'replay' } as const;
 type Control = keyof typeof CONTROL_WORDS;
 

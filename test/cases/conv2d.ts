@@ -115,7 +115,7 @@ const ended = (
     run: ({ x, w, bias, residual, slopes }) =>
       record(winograd ? 'winograd' : 'conv2d', {
         inputs: winograd ? [x, w, bias, residual, slopes] : [x, undefined, w, bias, residual, slopes],
-          outputs: [{ shape: [n, oh, ow, oc], dtype: x.dtype }, { shape: [scratch] }],
+        outputs: [{ shape: [n, oh, ow, oc], dtype: x.dtype }, { shape: [scratch] }],
         params: { ...params, activation, slope: 0.2, packed: 0 },
       })[0],
   };

@@ -7,7 +7,7 @@ import { type BatchLoader, openLoader } from '../dataset/loader.js';
 import { saveGenerator } from '../generators.js';
 import type { Pixels } from '../image.js';
 import { learningRate, type TrainConfig } from './config.js';
-import { RUN_FILES, type Scalars, type TrainJob, type TrainTask } from './job.js';
+import { type Losses, RUN_FILES, type Scalars, type TrainJob, type TrainTask } from './job.js';
 import { createStep } from './networks.js';
 import { Preview } from './preview.js';
 import type { GanStep } from './step.js';
@@ -63,9 +63,9 @@ class CompletionJob implements TrainJob<Batch> {
     return this.loader.next();
   }
 
-  step(batch: Batch, rate: number): Promise<Scalars> {
+  step(batch: Batch, rate: number): Losses {
     this.gan.setLearningRate(rate);
-    return this.gan.run(batch);
+    return this.gan.begin(batch);
   }
 
   learningRate(step: number, total: number): number {

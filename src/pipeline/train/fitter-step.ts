@@ -22,7 +22,7 @@ import { type Captured, capture } from '../../tensor/plan.js';
 import { persist, tidy } from '../../tensor/scope.js';
 import { ShapeError } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import type { Scalars } from './job.js';
+import type { Losses, Scalars } from './job.js';
 import { loadInto } from './state.js';
 
 export type FitterCost = 'pdc' | 'vdc' | 'wpdc' | 'owpdc';
@@ -79,16 +79,23 @@ export class FitterStep {
     return this.captured?.step.arenaBytes ?? 0;
   }
 
-  /** Trains stage `batch.stage`, the others being left as they are. */
-  async run(batch: FitterBatch, rate: number): Promise<Scalars> {
+  /** Trains stage `batch.stage`, the others being left as they are. Does not wait for it. */
+  begin(batch: FitterBatch, rate: number): Losses {
     const { stage, cost } = batch;
     this.optimisers[stage].setLearningRate(rate);
     this.cascade.eval();
     this.cascade.stages[stage].train();
     const losses = tidy(() => this.stepOf(stage, cost)(...this.upload(batch)));
-    const [loss, pdc] = await losses.data();
-    losses.dispose();
-    return { 'loss/cost': loss, 'loss/pdc': pdc };
+    return async () => {
+      const [loss, pdc] = await losses.data();
+      losses.dispose();
+      return { 'loss/cost': loss, 'loss/pdc': pdc };
+    };
+  }
+
+  /** The same, waited for. */
+  async run(batch: FitterBatch, rate: number): Promise<Scalars> {
+    return this.begin(batch, rate)();
   }
 
   /** All stages and optimisers, by name. */

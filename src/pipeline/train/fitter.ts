@@ -19,7 +19,7 @@ import type { Pixels } from '../image.js';
 import type { FitterConfig } from './fitter-config.js';
 import { type FittedFacesOptions, fittedFaces, landmarkErrors, type ScoredFace } from './fitter-score.js';
 import { type FitterBatch, type FitterCost, FitterStep } from './fitter-step.js';
-import type { Scalars, TrainJob, TrainTask } from './job.js';
+import type { Losses, Scalars, TrainJob, TrainTask } from './job.js';
 
 export const FITTER: TrainTask<FitterConfig> = {
   name: 'fitter',
@@ -159,8 +159,8 @@ class FitterJob implements TrainJob<FitterBatch> {
     return { stage, cost, crops, start, truth };
   }
 
-  step(batch: FitterBatch, rate: number): Promise<Scalars> {
-    return this.trained.run(batch, rate);
+  step(batch: FitterBatch, rate: number): Losses {
+    return this.trained.begin(batch, rate);
   }
 
   learningRate(step: number): number {

@@ -29,6 +29,9 @@ export interface RunConfig {
 /** Losses or scores by name. */
 export type Scalars = Record<string, number>;
 
+/** Losses of a step that may be under way still, by name: they lie with the device until this is called, once. */
+export type Losses = () => Promise<Scalars>;
+
 /** The number by which the best network is chosen, among those that `validate` gives. */
 export interface Score {
   /** `validation/...` */
@@ -52,8 +55,8 @@ export interface TrainJob<B = unknown> {
    * learning, and the call after gives the data of the step after.
    */
   next(): Promise<B>;
-  /** One step of learning; losses by name. */
-  step(batch: B, learningRate: number): Promise<Scalars>;
+  /** One step of learning. Does not wait for it. */
+  step(batch: B, learningRate: number): Losses;
   /** Rate of 0-based step `step` of `total`. */
   learningRate(step: number, total: number): number;
   /** All that a step reads and changes, by name; the variables themselves. */

@@ -118,8 +118,8 @@ export class RecogniserStep {
     this.sgd.setLearningRate(lr);
   }
 
-  /** One step on crops [n, 112, 112, 3] and their identities [n]; the mean loss. Throws ShapeError. */
-  async run(crops: Uint8Array, labels: Int32Array): Promise<number> {
+  /** One step on crops [n, 112, 112, 3] and their identities [n], not waited for; the result reads the mean loss, once. Throws ShapeError. */
+  begin(crops: Uint8Array, labels: Int32Array): () => Promise<number> {
     const n = labels.length;
     if (crops.length !== n * SIDE * SIDE * 3) {
       throw new ShapeError(`RecogniserStep: wants crops of 112x112, got ${crops.length} bytes for ${n} labels`);
@@ -130,9 +130,16 @@ export class RecogniserStep {
         tensor(labels, { shape: [n], dtype: 'i32' }),
       ),
     );
-    const [value] = await loss.data();
-    loss.dispose();
-    return value;
+    return async () => {
+      const [value] = await loss.data();
+      loss.dispose();
+      return value;
+    };
+  }
+
+  /** The same, waited for. */
+  async run(crops: Uint8Array, labels: Int32Array): Promise<number> {
+    return this.begin(crops, labels)();
   }
 
   /** Embeddings [n, dimension] of crops u8 [n, 112, 112, 3] with the running statistics, not normalised. */

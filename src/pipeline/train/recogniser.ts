@@ -15,7 +15,7 @@ import { ARCFACE_CROP } from '../recognise/align.js';
 import { embedCrops, type Recogniser } from '../recognise/embed.js';
 import { readPack } from '../recognise/pack.js';
 import { contiguousFolds, embeddingDistance, verify } from '../recognise/verification.js';
-import type { Scalars, TrainJob, TrainTask } from './job.js';
+import type { Losses, Scalars, TrainJob, TrainTask } from './job.js';
 import { type FacePairSpec, type RecogniserConfig, recogniserRate } from './recogniser-config.js';
 import { type FaceBatch, FaceBatches, type Faces, openFaces } from './recogniser-data.js';
 import { RecogniserStep } from './recogniser-step.js';
@@ -145,11 +145,12 @@ class RecogniserJob implements TrainJob<FaceBatch> {
     return this.parts.batches.next();
   }
 
-  async step(batch: FaceBatch, rate: number): Promise<Scalars> {
+  step(batch: FaceBatch, rate: number): Losses {
     this.parts.step.setLearningRate(rate);
     this.shown = batch;
     const { kind } = this.config.head;
-    return { [`loss/${kind}`]: await this.parts.step.run(batch.crops, batch.labels) };
+    const loss = this.parts.step.begin(batch.crops, batch.labels);
+    return async () => ({ [`loss/${kind}`]: await loss() });
   }
 
   learningRate(step: number, total: number): number {

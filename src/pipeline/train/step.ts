@@ -110,12 +110,19 @@ export class GanStep {
     return this.step.describe();
   }
 
-  /** One step of the discriminators and one of the generator. Throws ShapeError. */
-  async run(batch: PairBatch): Promise<StepLosses> {
+  /** One step of the discriminators and one of the generator, not waited for; the result reads its losses, once. Throws ShapeError. */
+  begin(batch: PairBatch): () => Promise<StepLosses> {
     const losses = tidy(() => this.step(...this.upload(batch)));
-    const values = await losses.data();
-    losses.dispose();
-    return Object.fromEntries(this.names.map((name, i) => [name, values[i]]));
+    return async () => {
+      const values = await losses.data();
+      losses.dispose();
+      return Object.fromEntries(this.names.map((name, i) => [name, values[i]]));
+    };
+  }
+
+  /** The same, waited for. */
+  async run(batch: PairBatch): Promise<StepLosses> {
+    return this.begin(batch)();
   }
 
   /** What the network to use answers: maps [n, size, size, 3] in [-1, 1] and its attention maps, deep to shallow. */

@@ -5,10 +5,18 @@ import path from 'node:path';
 import { FormatError } from '../../formats/error.js';
 import { writeAtomicallySync } from '../../formats/files.js';
 import { writeSafetensors } from '../../formats/safetensors.js';
-import { setDefaultDevice } from '../../tensor/device.js';
+import { flush, setDefaultDevice } from '../../tensor/device.js';
 import { BatchError } from '../dataset/batches.js';
 import { checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.js';
-import { RUN_FILES, type RunConfig, type Scalars, type Score, type TrainJob, type TrainTask } from './job.js';
+import {
+  type Losses,
+  RUN_FILES,
+  type RunConfig,
+  type Scalars,
+  type Score,
+  type TrainJob,
+  type TrainTask,
+} from './job.js';
 import { RunLog } from './log.js';
 import { type AnyTrainConfig, taskOf } from './tasks.js';
 import type { StepReport, TrainOptions, TrainReport } from './types.js';
@@ -108,6 +116,9 @@ interface Parts {
   problems: string[];
 }
 
+/** Losses are read after so many steps at most, so that the device need not wait for the loop; their batches are kept until then. */
+const UNREAD = 8;
+
 /** So many batches in a row that cannot be read end a run. */
 const MISSES = 20;
 
@@ -118,6 +129,8 @@ class Run {
   /** Sums of the losses since they were last logged, and of how many steps. */
   private sums: Scalars = {};
   private learned = 0;
+  /** Steps whose losses have not been read, 1 being the first. */
+  private unread: { step: number; batch: unknown; losses: Losses }[] = [];
   /** Batches in a row that could not be read. */
   private missed = 0;
   /** Step of the newest checkpoint of this process. */
@@ -139,9 +152,13 @@ class Run {
     this.since = { step: progress.step, time: performance.now() };
     while (progress.step < total && !signal?.aborted) {
       const batch = await this.nextBatch();
-      if (batch !== undefined) await this.learn(batch);
       progress.step++;
+      if (batch !== undefined) this.learn(batch);
       const last = progress.step === total || signal?.aborted === true;
+      // Nothing is told, scored or saved of steps whose losses may not be numbers.
+      const { log, validate, checkpoint } = config;
+      const told = [log.every, log.images, validate.every, checkpoint.every].some((every) => this.due(every));
+      if (last || told || this.unread.length >= UNREAD) await this.readLosses();
       if (progress.step % config.log.every === 0 || last) this.report();
       if (last || this.due(config.validate.every)) await this.validate();
       if (this.due(config.log.images)) this.pictures();
@@ -173,14 +190,24 @@ class Run {
     }
   }
 
-  private async learn(batch: unknown): Promise<void> {
+  private learn(batch: unknown): void {
     const { job, progress } = this.parts;
-    const losses = await job.step(batch, job.learningRate(progress.step, this.total));
-    for (const [term, value] of Object.entries(losses)) {
-      if (!Number.isFinite(value)) throw this.failure(term, value, batch);
-      this.sums[term] = (this.sums[term] ?? 0) + value;
+    const { step } = progress;
+    this.unread.push({ step, batch, losses: job.step(batch, job.learningRate(step - 1, this.total)) });
+    flush();
+  }
+
+  private async readLosses(): Promise<void> {
+    const unread = this.unread;
+    this.unread = [];
+    const read = await Promise.all(unread.map(({ losses }) => losses()));
+    for (const [i, losses] of read.entries()) {
+      for (const [term, value] of Object.entries(losses)) {
+        if (!Number.isFinite(value)) throw this.failure(unread[i].step, term, value, unread[i].batch);
+        this.sums[term] = (this.sums[term] ?? 0) + value;
+      }
+      this.learned++;
     }
-    this.learned++;
   }
 
   private due(every: number): boolean {
@@ -248,8 +275,7 @@ class Run {
     this.parts.job.saveNetwork(path.join(this.config.run, name), this.parts.progress.step);
   }
 
-  private failure(term: string, value: number, batch: unknown): TrainingError {
-    const step = this.parts.progress.step + 1;
+  private failure(step: number, term: string, value: number, batch: unknown): TrainingError {
     const file = path.join(this.config.run, `failed-step-${step}.safetensors`);
     writeSafetensors(file, this.parts.job.record(batch), { step: String(step), term, value: String(value) });
     return new TrainingError(step, term, value, file);
