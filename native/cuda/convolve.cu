@@ -2,11 +2,12 @@
 // workspace first, one pass over them beside the many that the product makes; a pass reads weights and maps as they lie, along k or across (tile_map.h),
 // so nothing is turned. In tf32, which the hardware reads along k only and rounds by dropping bits, the forward pass and a b^T.
 //
-//   path            wants                                             takes
+//   path            wants, in this order                              takes
+//   depthwise.cu    a channel to a group
+//   skinny.h        maps of f32, at most eight outputs or inputs
 //   warpgroups      sm_90a, bf16 or tf32, one group, rows of a        tiles of 128 x {64, 128, 256} x 128 bytes
 //                   multiple of 16 bytes, tiles at least half full
 //   product.h       nothing                                           tiles of 64 x 64, 128 x 32, 128 x 128 x 16
-//   depthwise.cu    a channel to a group
 #include "convolve.h"
 #include <vector>
 #include "product.h"
