@@ -70,7 +70,6 @@ if (given.ragged) {
   if (given.json) writeResult(given.json, { bench: 'ragged', machine: about, repeats, rows });
   process.exit();
 }
-const peak = measurePeak();
 const peak = measurePeak(device);
 /** What shares are of. */
 const best = peak.products ?? peak.gflops;
