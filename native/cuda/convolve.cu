@@ -4,7 +4,7 @@
 //
 //   path            wants, in this order                              takes
 //   depthwise.cu    a channel to a group
-//   skinny.h        maps of f32, at most eight outputs or inputs
+//   skinny.h        at most eight outputs or inputs
 //   warpgroups      sm_90a, bf16 or tf32, one group, rows of a        tiles of 128 x {64, 128, 256} x 128 bytes
 //                   multiple of 16 bytes, tiles at least half full
 //   product.h       nothing                                           tiles of 64 x 64, 128 x 32, 128 x 128 x 16

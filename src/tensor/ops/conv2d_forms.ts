@@ -12,7 +12,7 @@ import { derive, record } from '../record.js';
 import { roundUp, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { mul } from './elementwise.js';
-import { cast, slice } from './layout.js';
+import { slice } from './layout.js';
 import { avgPool2d } from './pool2d.js';
 import { sum } from './reduce.js';
 
