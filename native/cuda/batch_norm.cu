@@ -147,11 +147,7 @@ template <class T, int kCount> __global__ void apply_gradients(batch_norm_grad_a
     float x[kCount], dz[kCount];
     read(as<T>(p.x) + i, x), read(as<T>(p.dy) + i, dz);
 #pragma unroll
-    for (int k = 0; k < kCount; k++) {
-      const Coefficients c = of[j + k];
-      const Affine z(p, j + k);
-      dz[k] = z.scale * (passed(z(x[k]), dz[k], p.activation, p.slope) - c.mean_dz - c.slope * (x[k] - z.mean));
-    }
+    for (int k = 0; k < kCount; k++) dz[k] = of[j + k](x[k], dz[k], p.activation, p.slope);
     write(as<T>(p.dx) + i, dz);
   }
 }
@@ -192,8 +188,8 @@ void batch_norm_apply(const batch_norm_apply_args& p, Queue& queue) {
 
 void batch_norm_grad(const batch_norm_grad_args& p, Queue& queue) {
   const Cut cut(p.rows, p.c);
-  auto* partial = queue.workspace<GradientSums>(cut.parts * p.c + p.c);  // the coefficients behind the sums
-  auto* of = reinterpret_cast<Coefficients*>(partial + cut.parts * p.c);
+  auto* partial = queue.workspace<GradientSums>(cut.parts * p.c);
+  auto* of = queue.workspace<Coefficients>(p.c, Queue::kOperands);
   by_packs(p.stored, p.c, [&](auto type, auto count) {
     using T = decltype(type);
     launch<part_gradients<T>>(queue, cut.launch(), p, partial, cut.size);

@@ -79,8 +79,8 @@ class SimBackend : public Backend, cuda::Queue {
     lost_ = lost_ || (failure_.kind == "lost" && failure_.what == settings_.kernel);
     if (!lost_) cuda::kTable[opcode](args, *this);
   }
-  void upload(void* to, const void* from, size_t bytes) override { check(), std::memcpy(to, from, bytes); }
-  void download(void* to, const void* from, size_t bytes) override { check(), std::memcpy(to, from, bytes); }
+  void upload(void* to, const void* from, size_t bytes) override { check(), copy(to, from, bytes); }
+  void download(void* to, const void* from, size_t bytes) override { check(), copy(to, from, bytes); }
   size_t reserved() const override { return used_; }
 
   // In an order that a card's streams might take; the first replay keeps that of the list.
@@ -127,7 +127,7 @@ class SimBackend : public Backend, cuda::Queue {
     cell_ = kNothing;
     return at == kNothing ? -1 : int64_t(at);
   }
-  void read(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void read(void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
 
  private:
   void check() const {
