@@ -1,8 +1,9 @@
-// Batch norm's statistics from the convolution before it (fuse.ts), on the emulation of the CUDA kernels (a build with RESCUNET_SIM, see CONTRIBUTING.md):
-// a captured step against the uncaptured one, whose statistics read the map again, and against the reference.
+// Batch norm's statistics from the convolution before it (fuse.ts), above all on the emulation of the CUDA kernels (a build with RESCUNET_SIM, see
+// CONTRIBUTING.md): a captured step against the uncaptured one, whose statistics read the map again, and against the reference.
 import { describe, expect, it } from 'vitest';
 import '../src/tensor/index.js';
 import { tensor } from '../src/tensor/create.js';
+import { AddonBackend, registerDevice } from '../src/tensor/device.js';
 import { gradient } from '../src/tensor/gradient.js';
 import { addon } from '../src/tensor/native.js';
 import { batchNorm } from '../src/tensor/ops/batch_norm.js';
@@ -100,6 +101,15 @@ const DEVICES: [string, string, 'f32' | 'bf16', number][] = [
   ['f32', '80', 'bf16', 2 ** -5],
   ['f32', '90', 'bf16', 2 ** -5],
 ];
+
+describe('on the cpu the kernels are two in turn', () => {
+  const { name } = registerDevice('measuring cpu', Object.assign(new AddonBackend('cpu'), { measures: true }));
+  it.each(Object.entries(LAYERS))('%s', async (_, layer) => {
+    const { numbers, list } = await evaluate(layer, name, 'f32', true);
+    expect(list).toMatch(new RegExp(`^${layer.kernel} .*mean=#`, 'm'));
+    expect(numbers).toEqual((await evaluate(layer, name, 'f32', false)).numbers);
+  });
+});
 
 describe.skipIf(!addon.devices().includes('sim'))('statistics of what a convolution writes', () => {
   const check = async (
