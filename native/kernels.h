@@ -1,7 +1,9 @@
 // kernels.def, expanded: one argument struct per kernel, its decoder from the instruction stream, and the list of fields
 // that TypeScript encodes from. A struct's members are the fields in the order of the file.
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include "scalar.h"
 
 namespace rescunet {
@@ -38,6 +40,15 @@ struct Ints { int64_t v[6]; int64_t operator[](int i) const { return v[i]; } };
 #undef INS
 #undef INOUTS
 #undef COUNTS
+
+/// The line that one with STATS begins with.
+template <class Plain, class Args> Plain without_stats(const Args& args) {
+  static_assert(offsetof(Plain, stored) == offsetof(Args, mean));
+  Plain plain;
+  std::memcpy(&plain, &args, offsetof(Plain, stored));
+  plain.stored = args.stored;
+  return plain;
+}
 
 /// Order of the kernels in kernels.def: the opcode.
 enum Opcode : int {

@@ -141,6 +141,15 @@ void batch_norm_stats(const batch_norm_stats_args& p, Pool& pool) {
   });
 }
 
+// Two kernels as one: what that is (fuse.ts). Nothing would be gained here, where y is in a cache.
+template <class Plain, class Args> static void with_stats(void (&convolve)(const Plain&, Pool&), const Args& p, Pool& pool) {
+  convolve(without_stats<Plain>(p), pool);
+  batch_norm_stats({.x = p.y, .mean = p.mean, .variance = p.variance, .rows = p.n * p.oh * p.ow, .c = p.oc, .stored = 0}, pool);
+}
+void conv2d_stats(const conv2d_stats_args& p, Pool& pool) { with_stats(conv2d, p, pool); }
+void winograd_stats(const winograd_stats_args& p, Pool& pool) { with_stats(winograd, p, pool); }
+void winograd_up_stats(const winograd_up_stats_args& p, Pool& pool) { with_stats(winograd_up, p, pool); }
+
 // dz from dy, where z is what the activation was applied to.
 template <int A> static inline Vec passed(Vec z, Vec dy, Vec slope) {
   if constexpr (A == kRelu) return z > 0 ? dy : Vec{};

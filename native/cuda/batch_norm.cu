@@ -1,68 +1,32 @@
-// Batch normalisation of rows [rows, c]. Statistics: every thread takes chunks of kChunk rows, each with sums around its own mean
-// (neither a large mean nor an outlier then costs digits), merged by Chan's formula in f64, first down the block, then over
-// the parts into which the rows are cut. The cuts depend on the shape alone.
-#include "ending.h"
-#include "stored.h"
+// Batch normalisation of rows [rows, c]. Statistics: moments.h.
+#include "moments.h"
 
 namespace rescunet::cuda {
 namespace {
 
-constexpr int kColumns = 32, kRows = 8, kBlock = kColumns * kRows, kChunk = 16, kMap = 256;
-constexpr int64_t kParts = 512;  // blocks wanted over all strips
+constexpr int kMap = 256, kChunk = Moments::kChunk, kRows = Cut::kRows;
+constexpr int64_t kMerged = 64, kFew = 512;  // up to so many parts are merged at once
 
-struct Moments {
-  double count = 0, mean = 0, m2 = 0;
-
-  __device__ void merge(double n, double other_mean, double other_m2) {
-    if (n == 0) return;
-    const double delta = other_mean - mean, share = n / (count + n);
-    mean += delta * share;
-    m2 += other_m2 + delta * delta * count * share;
-    count += n;
-  }
+template <class T> struct Rows {
+  const T* x;
+  int64_t c;
+  __device__ float operator()(int64_t row, int64_t column) const { return number(x[row * c + column]); }
 };
 
-// Rows [begin, end) of a part and the column of a thread.
-struct Place {
-  int column, row;
-  int64_t j, begin, end;
-  __device__ Place(int64_t rows, int64_t part)
-      : column(threadIdx.x % kColumns), row(threadIdx.x / kColumns), j(int64_t(blockIdx.x) * kColumns + column), begin(blockIdx.y * part),
-        end(begin + part < rows ? begin + part : rows) {}
-};
-
-// partial [parts, c]
-template <class T> __global__ void __launch_bounds__(kBlock) part_moments(const T* x, Moments* partial, int64_t rows, int64_t c, int64_t part) {
-  SHARED(Moments[kRows][kColumns], all);
-  const Place p(rows, part);
-  Moments mine;
-  if (p.j < c)
-    for (int64_t i = p.begin + p.row * kChunk; i < p.end; i += kRows * kChunk) {
-      const int n = p.end - i < kChunk ? int(p.end - i) : kChunk;
-      float v[kChunk], sum = 0, rest = 0, square = 0;
-#pragma unroll
-      for (int k = 0; k < kChunk; k++) sum += v[k] = k < n ? number(x[(i + k) * c + p.j]) : 0.f;
-      const float centre = sum / float(n);
-#pragma unroll
-      for (int k = 0; k < kChunk; k++) {
-        const float d = k < n ? v[k] - centre : 0.f;
-        rest += d, square += d * d;
-      }
-      const double shift = double(rest) / n, around = double(square) - double(rest) * shift;
-      mine.merge(n, double(centre) + shift, around < 0 ? 0 : around);  // NaN passes through
-    }
-  all[p.row][p.column] = mine;
-  __syncthreads();
-  if (p.row || p.j >= c) return;
-  for (int r = 1; r < kRows; r++) mine.merge(all[r][p.column].count, all[r][p.column].mean, all[r][p.column].m2);
-  partial[blockIdx.y * c + p.j] = mine;
+// merged [groups, c], each of kMerged parts
+__global__ void merge_parts(const Moments* partial, Moments* merged, int64_t c, int64_t parts) {
+  const int64_t j = thread_number(), first = blockIdx.y * kMerged;
+  if (j >= c) return;
+  Moments all;
+  for (int64_t k = first; k < first + kMerged && k < parts; k++) all.merge(partial[k * c + j]);
+  merged[blockIdx.y * c + j] = all;
 }
 
 __global__ void finish_moments(const Moments* partial, float* mean, float* variance, int64_t c, int64_t parts) {
   const int64_t j = thread_number();
   if (j >= c) return;
   Moments all;
-  for (int64_t k = 0; k < parts; k++) all.merge(partial[k * c + j].count, partial[k * c + j].mean, partial[k * c + j].m2);
+  for (int64_t k = 0; k < parts; k++) all.merge(partial[k * c + j]);
   mean[j] = float(all.mean), variance[j] = float(all.m2 / all.count);
 }
 
@@ -95,9 +59,9 @@ template <class T, int kCount> __global__ void apply(batch_norm_apply_args p) {
 
 struct GradientSums { double dz, product; };  // of dz, and of dz xhat
 
-template <class T> __global__ void __launch_bounds__(kBlock) part_gradients(batch_norm_grad_args p, GradientSums* partial, int64_t part) {
-  SHARED(GradientSums[kRows][kColumns], all);
-  const Place at(p.rows, part);
+template <class T> __global__ void __launch_bounds__(Cut::kBlock) part_gradients(batch_norm_grad_args p, GradientSums* partial, int64_t part) {
+  SHARED(GradientSums[kRows][Cut::kColumns], all);
+  const CutPlace at(p.rows, part);
   GradientSums mine{0, 0};
   if (at.j < p.c) {
     const Affine z(p, at.j);
@@ -156,28 +120,25 @@ __global__ void interpolate_towards(lerp_args p) {
   for (int64_t i = thread_number(); i < p.size; i += grid_threads()) p.v[i] += p.t * (p.scale * p.x[i] - p.v[i]);
 }
 
-// Strips of columns, and parts of rows.
-struct Cut {
-  int64_t strips, size, parts;
-  Cut(int64_t rows, int64_t c) {
-    strips = ceil_divide(c, kColumns);
-    const int64_t chunk = kRows * kChunk, wanted = std::max<int64_t>(1, kParts / strips);
-    size = ceil_divide(ceil_divide(rows, wanted), chunk) * chunk;
-    parts = ceil_divide(rows, size);
-  }
-  Launch launch() const { return {dim3(unsigned(strips), unsigned(parts)), kBlock}; }
-};
-
 }  // namespace
 
+Moments* room_for_moments(Queue& queue, int64_t parts, int64_t c) {
+  return queue.workspace<Moments>((parts + ceil_divide(parts, kMerged)) * c, Queue::kMoments);
+}
+
+void merge_moments(Queue& queue, Moments* partial, int64_t parts, int64_t c, float* mean, float* variance) {
+  const unsigned across = unsigned(ceil_divide(c, kMap)), groups = unsigned(ceil_divide(parts, kMerged));
+  if (parts <= kFew) return launch<finish_moments>(queue, {across, kMap}, partial, mean, variance, c, parts);
+  Moments* merged = partial + parts * c;
+  launch<merge_parts>(queue, {dim3(across, groups), kMap}, partial, merged, c, parts);
+  launch<finish_moments>(queue, {across, kMap}, merged, mean, variance, c, groups);
+}
+
 void batch_norm_stats(const batch_norm_stats_args& p, Queue& queue) {
-  const Cut cut(p.rows, p.c);
-  auto* partial = queue.workspace<Moments>(cut.parts * p.c);
   of_stored_type(p.stored, [&](auto type) {
     using T = decltype(type);
-    launch<part_moments<T>>(queue, cut.launch(), reinterpret_cast<const T*>(p.x), partial, p.rows, p.c, cut.size);
+    moments_of(queue, Rows<T>{as<T>(p.x), p.c}, p.rows, p.c, p.mean, p.variance);
   });
-  launch<finish_moments>(queue, {grid_for(p.c, kMap), kMap}, partial, p.mean, p.variance, p.c, cut.parts);
 }
 
 void batch_norm_apply(const batch_norm_apply_args& p, Queue& queue) {

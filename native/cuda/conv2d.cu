@@ -23,29 +23,44 @@ template <class T> void input_parity(const conv2d_input_args& p, const Ending& e
   product(queue, a, b, c, {1, int(p.n * h * w), int(icg), int(y.count * x.count * ocg)}, end.behind(group * icg), vectors);
 }
 
-template <class T> void forward(const conv2d_args& p, const Ending& end, Queue& queue) {
+// Whether it measured, where the ending does.
+template <class T, class End> bool forward(const conv2d_args& p, const End& end, Queue& queue) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, depth = p.kh * p.kw * icg;
   const bool vectors = icg % kPack<T> == 0 && aligned16(p.x, p.beside, p.w);
+  if constexpr (kMeasures<End>)
+    if (!vectors) return forward<T, Ending>(p, end, queue), false;
   if (p.beside)
     return product(queue, MapsBeside<T>{as<T>(p.x), as<T>(p.beside), int(p.ic)}, Matrix<true>{p.w, 2 * p.ic, 0}, Lines{p.y, p.oc, 0},
-                   {1, int(p.n * p.oh * p.ow), int(p.oc), int(2 * p.ic)}, end, vectors);
+                   {1, int(p.n * p.oh * p.ow), int(p.oc), int(2 * p.ic)}, end, vectors), true;
   for (int64_t group = 0; group < p.groups; group++) {
     const Pixels<T> a{as<T>(p.x) + group * icg, int(p.ih), int(p.iw), int(p.ic), {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)},
                       Divisor(p.ow), Divisor(p.oh), Divisor(icg), Divisor(p.kw)};
     product(queue, a, Matrix<true>{p.w + group * ocg * depth, depth, 0}, Lines{map_behind(p.y, group * ocg, end.stored), p.oc, 0},
             {1, int(p.n * p.oh * p.ow), int(ocg), int(depth)}, end.behind(group * ocg), vectors);
   }
+  return true;
 }
+
+// The same, on whatever path.
+template <class End> bool convolve(const conv2d_args& p, const End& end, Queue& queue) {
+  if (p.ic == p.groups && p.oc == p.groups) return depthwise(p, end, queue), false;
+  if (!p.beside && p.groups == 1 && (p.stored & 1 ? skinny(tap_product<Bf16>(p, end), queue) : skinny(tap_product<float>(p, end), queue))) return false;
+  if (convolve_by_warpgroups(p, end, queue)) return true;
+  return p.stored & 1 ? forward<Bf16>(p, end, queue) : forward<float>(p, end, queue);
+}
+
+Ending ending_of(const conv2d_args& p) { return {p.bias, p.residual, p.activation, p.slope, bool(p.stored >> 5 & 1), p.slopes}; }
 
 }  // namespace
 
-void conv2d(const conv2d_args& p, Queue& queue) {
-  const Ending end(p.bias, p.residual, p.activation, p.slope, p.stored >> 5 & 1, p.slopes);
-  if (p.ic == p.groups && p.oc == p.groups) return depthwise(p, end, queue);
-  if (!p.beside && p.groups == 1 && (p.stored & 1 ? skinny(tap_product<Bf16>(p, end), queue) : skinny(tap_product<float>(p, end), queue))) return;
-  if (convolve_by_warpgroups(p, end, queue)) return;
-  p.stored & 1 ? forward<Bf16>(p, end, queue) : forward<float>(p, end, queue);
+void conv2d(const conv2d_args& p, Queue& queue) { convolve(p, ending_of(p), queue); }
+
+void convolve_measured(const conv2d_args& p, float* mean, float* variance, Queue& queue) {
+  if (convolve(p, Measured(ending_of(p), mean, variance), queue)) return;
+  batch_norm_stats({.x = p.y, .mean = mean, .variance = variance, .rows = p.n * p.oh * p.ow, .c = p.oc, .stored = p.stored >> 5 & 1}, queue);
 }
+
+void conv2d_stats(const conv2d_stats_args& p, Queue& queue) { convolve_measured(without_stats<conv2d_args>(p), p.mean, p.variance, queue); }
 
 void convolve_back(const conv2d_input_args& p, const Ending& end, Queue& queue) {
   if (p.ic == p.groups && p.oc == p.groups) return depthwise_input(p, end, queue);

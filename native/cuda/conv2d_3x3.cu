@@ -77,15 +77,26 @@ conv2d_args forward_of(const winograd_args& p, const float* w, int64_t oh, int64
           .activation = p.activation, .slope = p.slope, .packed = 0, .bf16 = 0, .stored = stored_if(p.stored & 1, {0, 4, 5})};
 }
 
-template <class T> void over_upsampled(const winograd_up_args& p, const float* sums, Queue& queue) {
+// Whether it measured, where the ending does.
+template <class T, class End> bool over_upsampled(const winograd_up_args& p, const float* sums, const End& end, Queue& queue) {
+  const bool vectors = p.ic % kPack<T> == 0 && p.sc % kPack<T> == 0 && aligned16(p.x, p.skip, p.w);
+  if constexpr (kMeasures<End>)
+    if (!vectors) return over_upsampled<T, Ending>(p, sums, end, queue), false;
   const Divisor of_skip(std::max<int64_t>(p.sc, 1));
   const PhasePixels<T> a{as<T>(p.x), as<T>(p.skip), int(p.ih), int(p.iw), int(p.ic), int(p.sc), Divisor(p.iw), Divisor(p.ih), Divisor(p.ic), of_skip};
   const PhaseWeights b{sums, p.w, int(p.ic), int(p.ic + p.sc), 4 * p.oc * p.ic, of_skip};
   const Phases c{{p.y, int(p.oh), int(p.ow), int(p.oc), 2, 2, 0, 0, Divisor(p.iw), Divisor(p.ih)}};
-  const Ending end(p.bias, p.residual, p.activation, p.slope, p.stored & 1, p.slopes);
-  product(queue, a, b, c, {4, int(p.n * p.ih * p.iw), int(p.oc), int(4 * p.ic + 9 * p.sc)}, end,
-          p.ic % kPack<T> == 0 && p.sc % kPack<T> == 0 && aligned16(p.x, p.skip, p.w));
+  product(queue, a, b, c, {4, int(p.n * p.ih * p.iw), int(p.oc), int(4 * p.ic + 9 * p.sc)}, end, vectors);
+  return true;
 }
+
+template <class End> bool convolve_upsampled(const winograd_up_args& p, const End& end, Queue& queue) {
+  float* sums = queue.workspace<float>(16 * p.oc * p.ic, Queue::kOperands);
+  launch<sum_phases>(queue, {grid_for(16 * p.oc * p.ic, kBlock), kBlock}, p.w, sums, p.oc, p.ic, p.ic + p.sc);
+  return p.stored & 1 ? over_upsampled<Bf16>(p, sums, end, queue) : over_upsampled<float>(p, sums, end, queue);
+}
+
+Ending ending_of(const winograd_up_args& p) { return {p.bias, p.residual, p.activation, p.slope, bool(p.stored & 1), p.slopes}; }
 
 }  // namespace
 
@@ -101,14 +112,20 @@ void winograd(const winograd_args& p, Queue& queue) {
                 {p.bias, p.residual, p.activation, p.slope, bool(p.stored & 1), p.slopes}, queue);
 }
 
+void winograd_stats(const winograd_stats_args& p, Queue& queue) {
+  convolve_measured(forward_of(without_stats<winograd_args>(p), p.w, p.oh, p.ow, 3, 1), p.mean, p.variance, queue);
+}
+
 void winograd_weight(const winograd_weight_args& p, Queue& queue) {
   conv2d_weight(weight_of(p.x, p.y, p.w, p.n, p.ih, p.iw, p.ic, p.oh, p.ow, p.oc, 3, 1, p.ph, p.pw, p.stored & 1), queue);
 }
 
-void winograd_up(const winograd_up_args& p, Queue& queue) {
-  float* sums = queue.workspace<float>(16 * p.oc * p.ic, Queue::kOperands);
-  launch<sum_phases>(queue, {grid_for(16 * p.oc * p.ic, kBlock), kBlock}, p.w, sums, p.oc, p.ic, p.ic + p.sc);
-  p.stored & 1 ? over_upsampled<Bf16>(p, sums, queue) : over_upsampled<float>(p, sums, queue);
+void winograd_up(const winograd_up_args& p, Queue& queue) { convolve_upsampled(p, ending_of(p), queue); }
+
+void winograd_up_stats(const winograd_up_stats_args& p, Queue& queue) {
+  const auto plain = without_stats<winograd_up_args>(p);
+  if (convolve_upsampled(plain, Measured(ending_of(plain), p.mean, p.variance), queue)) return;
+  batch_norm_stats({.x = p.y, .mean = p.mean, .variance = p.variance, .rows = p.n * p.oh * p.ow, .c = p.oc, .stored = p.stored & 1}, queue);
 }
 
 void winograd_up_weight(const winograd_up_weight_args& p, Queue& queue) {

@@ -68,20 +68,27 @@ template <class T> TensorMap tensor_map(const T* data, bool pixels, const View& 
   return pixels ? pixels_map(data, v.n, v.c, v.y, v.x, lines) : matrix_map(data, v.matrix, lines);
 }
 
-template <class T, int kN, bool kAcrossA, bool kAcrossB>
-void launch_tiles(Queue& queue, const T* a, const T* b, const Problem& p, const Ending& end, float* parts, int splits) {
+template <class T, int kN, bool kAcrossA, bool kAcrossB, class End>
+void launch_tiles(Queue& queue, const T* a, const T* b, const Problem& p, const End& end, float* parts, int splits) {
   const Walk& walk = p.walk;
   const dim3 grid(unsigned(ceil_divide(walk.m, kTileRows)), unsigned(ceil_divide(walk.chunks * walk.turns, kN / 64)), unsigned(p.batch * splits));
-  launch<multiply_tiles<T, kN, kAcrossA, kAcrossB>>(queue, {grid, kTileThreads, size_t(kTileStages) * kTileBytes<kN> + 16 * kTileStages},
-                                                    tensor_map(a, walk.pixels_a, p.a, kAcrossA ? 64 : kTileRows), tensor_map(b, walk.pixels_b, p.b, kAcrossB ? 64 : kN), walk, p.c,
-                                                    end, parts, splits);
-  if (splits == 1) return;
+  const auto multiply_with = [&](const End& end) {
+    constexpr size_t kBytes = size_t(kTileStages) * kTileBytes<kN> + 16 * kTileStages;
+    static_assert(ColumnsOf<kN>::kBytes <= kBytes);
+    launch<multiply_tiles<T, kN, kAcrossA, kAcrossB, End>>(queue, {grid, kTileThreads, kBytes}, tensor_map(a, walk.pixels_a, p.a, kAcrossA ? 64 : kTileRows),
+                                                           tensor_map(b, walk.pixels_b, p.b, kAcrossB ? 64 : kN), walk, p.c, end, parts, splits);
+  };
   const ProductSize size{1, walk.m, walk.turns * walk.width, 0};
-  launch<add_splits<Scattered, Ending>>(queue, {grid_for(int64_t(size.m) * size.n, kThreads), kThreads}, parts, p.c, size, end, splits);
+  if constexpr (kMeasures<End>) measured(queue, grid.x, p.c, size, end, parts, splits, multiply_with);
+  else {
+    multiply_with(end);
+    if (splits > 1) launch<add_splits<Scattered, Ending>>(queue, {grid_for(int64_t(size.m) * size.n, kThreads), kThreads}, parts, p.c, size, end, splits);
+  }
 }
 
 /// Problems over the same factors. Everything that the workspace holds is asked for at once: it is lent for one instruction.
-template <class T, bool kAcrossA, bool kAcrossB> void multiply_by_warpgroups(Queue& queue, const Factor& a, const Factor& b, const std::vector<Problem>& problems, const Ending& end) {
+template <class T, bool kAcrossA, bool kAcrossB, class End>
+void multiply_by_warpgroups(Queue& queue, const Factor& a, const Factor& b, const std::vector<Problem>& problems, const End& end) {
   int64_t floats = 0;
   for (const Problem& p : problems)
     if (const int splits = tiling_of(p).splits; splits > 1) floats = std::max(floats, int64_t(splits) * p.walk.m * p.walk.turns * p.walk.width);
@@ -117,7 +124,7 @@ template <class T> bool fills(int64_t numbers) { return numbers % (16 / int64_t(
 int chunks_of(int64_t numbers) { return int(ceil_divide(numbers, 64)); }
 Scattered lines(float* y, int64_t rows, int64_t stride) { return {y, 1, int(rows), int(stride), 1, 1, 0, 0, Divisor(rows), Divisor(1)}; }
 
-template <class T> bool convolve_in(const conv2d_args& c, const Ending& end, Queue& queue) {
+template <class T, class End> bool convolve_in(const conv2d_args& c, const End& end, Queue& queue) {
   const WalkAxis y{c.ih, int(c.sh), int(-c.ph), int(c.oh)}, x{c.iw, int(c.sw), int(-c.pw), int(c.ow)};
   if (!fills<T>(c.ic) || !near(y, (c.kh - 1) * c.dh) || !near(x, (c.kw - 1) * c.dw) || !aligned16(c.x, c.w) || c.n == 0 || c.groups > 1 || c.beside) return false;
   const int64_t taps = c.kh * c.kw, blocks = ceil_divide(c.ic, kLineElements<T>);
@@ -131,9 +138,11 @@ template <class T> bool convolve_in(const conv2d_args& c, const Ending& end, Que
 
 }  // namespace
 
-bool convolve_by_warpgroups(const conv2d_args& p, const Ending& end, Queue& queue) {
+template <class End> bool convolve_by_warpgroups(const conv2d_args& p, const End& end, Queue& queue) {
   return in_bf16(queue, p.stored & 1) ? convolve_in<Bf16>(p, end, queue) : in_tf32(queue, p.stored & 1) && convolve_in<float>(p, end, queue);
 }
+template bool convolve_by_warpgroups(const conv2d_args&, const Ending&, Queue&);
+template bool convolve_by_warpgroups(const conv2d_args&, const Measured&, Queue&);
 
 // One problem per parity of the position: pixels of dy under the taps that reach it, from the last to the first, since taps lie behind a walk's position.
 bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& queue) {
@@ -170,7 +179,7 @@ bool weight_by_warpgroups(const conv2d_weight_args& p, Queue& queue) {
   const Walk walk{int(p.oc), int(p.ic), chunks_of(p.ic), int(taps), steps, steps, int(p.kw), 0, 0, 0, false, true,
                   {int(p.sh), int(-p.ph), int(p.dh)}, {int(p.sw), int(-p.pw), int(p.dw)}, Divisor(p.ow), Divisor(p.oh)};
   multiply_by_warpgroups<Bf16, true, true>(queue, {p.y, pixels * p.oc, bool(p.stored & 1)}, {p.x, p.n * p.ih * p.iw * p.ic, bool(p.stored & 1)},
-                                           {{matrix(pixels, p.oc), image(p.n, p.ic, y, x), walk, lines(p.w, p.oc, taps * p.ic)}}, {});
+                                           {{matrix(pixels, p.oc), image(p.n, p.ic, y, x), walk, lines(p.w, p.oc, taps * p.ic)}}, Ending());
   return true;
 }
 
@@ -189,7 +198,7 @@ template <class T, bool kTa, bool kTb> bool matmul_in(const matmul_args& p, Queu
   };
   const auto size = [&](int64_t rows, int64_t stride) { return stride * (p.batch - 1) + rows * p.k; };
   multiply_by_warpgroups<T, kTa, !kTb>(queue, {p.a, size(p.m, p.astride), false}, {p.b, size(p.n, p.bstride), false},
-                                       {{view(kTa, p.m, p.astride), view(!kTb, p.n, p.bstride), walk, lines(p.c, p.m, p.n), int(p.batch)}}, {p.bias});
+                                       {{view(kTa, p.m, p.astride), view(!kTb, p.n, p.bstride), walk, lines(p.c, p.m, p.n), int(p.batch)}}, Ending(p.bias));
   return true;
 }
 

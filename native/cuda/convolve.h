@@ -1,14 +1,17 @@
 // Products and convolutions by warpgroups (sm_90a), where precision and shape suit them; each launches and says true, or says false and does nothing.
 #pragma once
 #include <numeric>
-#include "ending.h"
+#include "moments.h"
 
 namespace rescunet::cuda {
 
-bool convolve_by_warpgroups(const conv2d_args& p, const Ending& end, Queue& queue);
+template <class End> bool convolve_by_warpgroups(const conv2d_args& p, const End& end, Queue& queue);
 bool input_by_warpgroups(const conv2d_input_args& p, const Ending& end, Queue& queue);
 bool weight_by_warpgroups(const conv2d_weight_args& p, Queue& queue);
 bool matmul_by_warpgroups(const matmul_args& p, Queue& queue);
+
+/// conv2d and the statistics of its columns, on whatever path.
+void convolve_measured(const conv2d_args& p, float* mean, float* variance, Queue& queue);
 
 /// conv2d_input with an ending, on whatever path.
 void convolve_back(const conv2d_input_args& p, const Ending& end, Queue& queue);

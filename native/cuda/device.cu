@@ -84,7 +84,8 @@ class CudaBackend : public Backend, cuda::Queue {
   size_t reserved() const override {
     uint64_t bytes = 0;
     cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &bytes);
-    for (const Lane& lane : lanes_) bytes += lane.bytes[kParts] + lane.bytes[kOperands];
+    for (const Lane& lane : lanes_)
+      for (const size_t room : lane.bytes) bytes += room;
     return bytes;
   }
 

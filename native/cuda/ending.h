@@ -33,17 +33,21 @@ struct Ending {
     if (residual) sum += stored ? number(as<Bf16>(residual)[at]) : residual[at];
     return activated(sum, activation, slopes ? slopes[column] : slope);
   }
-  /// Writes element `at` of y.
-  __device__ void operator()(float* y, int64_t at, int column, float sum) const {
+  /// Writes element `at` of y, and says what.
+  __device__ float operator()(float* y, int64_t at, int column, float sum) const {
     sum = ended(sum, at, column);
-    if (stored) put(as<Bf16>(y)[at], sum);
-    else y[at] = sum;
+    if (!stored) return y[at] = sum;
+    Bf16 rounded;
+    put(rounded, sum);
+    as<Bf16>(y)[at] = rounded;
+    return number(rounded);
   }
   /// And the one behind it, where an even number of elements lies before both.
-  __device__ void pair(float* y, int64_t at, int column, float first, float second) const {
+  __device__ float2 pair(float* y, int64_t at, int column, float first, float second) const {
     first = ended(first, at, column), second = ended(second, at + 1, column + 1);
-    if (stored) reinterpret_cast<uint32_t*>(y)[at / 2] = to_bf16x2(first, second);
-    else reinterpret_cast<float2*>(y)[at / 2] = {first, second};
+    if (!stored) return reinterpret_cast<float2*>(y)[at / 2] = {first, second};
+    const uint32_t two = reinterpret_cast<uint32_t*>(y)[at / 2] = to_bf16x2(first, second);
+    return {__uint_as_float(two << 16), __uint_as_float(two & 0xffff0000u)};
   }
 };
 

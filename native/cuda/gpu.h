@@ -24,9 +24,9 @@ class Queue {
  public:
   virtual ~Queue() = default;
 
-  /// Memory that is the kernel's own until the next one on this queue starts. Grows, never moves while a step is captured. There are two such rooms,
-  /// since a product lays its parts in one while it reads or writes what lies in the other.
-  enum Room { kParts, kOperands, kRooms };
+  /// Memory that is the kernel's own until the next one on this queue starts. Grows, never moves while a step is captured. There are such rooms for
+  /// what one kernel needs at a time: a product lays its parts in one while it reads or writes what lies in the second, and its columns' moments in the third.
+  enum Room { kParts, kOperands, kMoments, kRooms };
   virtual void* workspace(size_t bytes, Room room) = 0;
   template <class T> T* workspace(int64_t count, Room room = kParts) { return static_cast<T*>(workspace(size_t(count) * sizeof(T), room)); }
 

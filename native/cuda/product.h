@@ -2,7 +2,7 @@
 // copies, kStages deep, while the ones before are multiplied (tile_math.h). Long sums of few outputs are split over blocks into
 // parts that are added in order; how, depends on the shape alone.
 #pragma once
-#include "ending.h"
+#include "moments.h"
 #include "operands.h"
 #include "tile_math.h"
 
@@ -68,11 +68,39 @@ __global__ void __launch_bounds__(kThreads) multiply(A a, B b, C c, ProductSize 
     });
     return;
   }
-  sums.each([&](int i, int j, float v) {
+  if constexpr (kMeasures<End>) {
+    const TileMoments<kM, kN, kThreads> tile{memory};
+    __syncthreads();  // everybody has left the stages
+    sums.each([&](int i, int j, float v) {
+      if (m0 + i < size.m && n0 + j < size.n) tile.at(i, j) = end(y, c.line(m0 + i) - y + n0 + j, n0 + j, v);
+    });
+    Moments* partial = end.partial + (int64_t(batch) * gridDim.x + blockIdx.x) * size.n + n0;
+    tile.leave(partial, size.m - m0 < kM ? size.m - m0 : kM, size.n - n0, [] { __syncthreads(); });
+  } else sums.each([&](int i, int j, float v) {
     if (m0 + i >= size.m || n0 + j >= size.n) return;
     end(y, c.line(m0 + i) - y + n0 + j, n0 + j, v);
   });
 }
+
+/// Adds the parts of an element and ends it: what add_splits does for all, and part_moments on its way over them.
+template <class C> struct SplitSums {
+  const float* parts;  // [batch, splits, m, n]
+  C c;
+  ProductSize size;
+  Ending end;
+  int splits;
+
+  __device__ float operator()(int64_t row, int64_t column) const {
+    const int batch = int(row) / size.m, line = int(row) - batch * size.m;
+    C to = c;
+    to.select(batch);
+    const int64_t count = int64_t(size.m) * size.n;
+    const float* part = parts + batch * splits * count + int64_t(line) * size.n + column;
+    float sum = 0;
+    for (int s = 0; s < splits; s++) sum += part[s * count];
+    return end(c.y, to.line(line) - c.y + column, int(column), sum);
+  }
+};
 
 template <class C, class End> __global__ void add_splits(const float* parts, C c, ProductSize size, End end, int splits) {
   float* y = c.y;
@@ -87,6 +115,15 @@ template <class C, class End> __global__ void add_splits(const float* parts, C c
   }
 }
 
+/// Launches a product, and what leaves its columns' statistics: its `tiles` of rows each do, or, where sums are split, who adds them.
+template <class C, class F>
+void measured(Queue& queue, int64_t tiles, const C& c, const ProductSize& size, Measured end, const float* parts, int splits, const F& multiply_with) {
+  if (splits == 1) end.partial = room_for_moments(queue, tiles, size.n);
+  multiply_with(end);
+  if (splits == 1) merge_moments(queue, end.partial, tiles, size.n, end.mean, end.variance);
+  else moments_of(queue, SplitSums<C>{parts, c, size, end, splits}, int64_t(size.batch) * size.m, size.n, end.mean, end.variance);
+}
+
 /// Parts of the sum over k, so that there are blocks for a large device, each with enough to do.
 inline int splits_of(const ProductSize& size, int64_t tiles) {
   constexpr int64_t kBlocks = 264, kLeast = 16 * kDepth, kMost = 64;
@@ -95,18 +132,26 @@ inline int splits_of(const ProductSize& size, int64_t tiles) {
 
 template <template <int, int, int> class Sums, int kM, int kN, int kWarpsM, bool kWhole, class A, class B, class C, class End>
 void product_tiled(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const End& end) {
-  constexpr size_t kBytes = size_t(kStages) * (TileOf<kM, A>::kBytes + TileOf<kN, B>::kBytes);
+  constexpr size_t kTiles = size_t(kStages) * (TileOf<kM, A>::kBytes + TileOf<kN, B>::kBytes);
+  constexpr size_t kBytes = kMeasures<End> ? std::max(kTiles, TileMoments<kM, kN, kThreads>::kBytes) : kTiles;
   const unsigned down = unsigned(ceil_divide(size.m, kM)), across = unsigned(ceil_divide(size.n, kN));
   const int splits = splits_of(size, int64_t(down) * across * size.batch);
   float* parts = splits > 1 ? queue.workspace<float>(int64_t(splits) * size.batch * size.m * size.n) : nullptr;
-  launch<multiply<Sums<kM, kN, kWarpsM>, kM, kN, kWhole, A, B, C, End>>(queue, {dim3(down, across, unsigned(size.batch * splits)), kThreads, kBytes}, a, b, c, size, end, parts, splits);
-  if (splits > 1)
-    launch<add_splits<C, End>>(queue, {dim3(grid_for(int64_t(size.m) * size.n, kThreads).x, unsigned(size.batch)), kThreads}, parts, c, size, end, splits);
+  const auto multiply_with = [&](const End& end) {
+    launch<multiply<Sums<kM, kN, kWarpsM>, kM, kN, kWhole, A, B, C, End>>(queue, {dim3(down, across, unsigned(size.batch * splits)), kThreads, kBytes}, a, b, c, size, end, parts, splits);
+  };
+  if constexpr (kMeasures<End>) measured(queue, int64_t(down) * size.batch, c, size, end, parts, splits, multiply_with);
+  else {
+    multiply_with(end);
+    if (splits > 1)
+      launch<add_splits<C, End>>(queue, {dim3(grid_for(int64_t(size.m) * size.n, kThreads).x, unsigned(size.batch)), kThreads}, parts, c, size, end, splits);
+  }
 }
 
 template <template <int, int, int> class Sums, class A, class B, class C, class End>
 void product_in(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const End& end, bool vectors) {
-  if (!vectors) return product_tiled<Sums, 64, 64, 2, false>(queue, a, b, c, size, end);
+  if constexpr (!kMeasures<End>)
+    if (!vectors) return product_tiled<Sums, 64, 64, 2, false>(queue, a, b, c, size, end);
   if (size.n <= 32) return product_tiled<Sums, 128, 32, 8, true>(queue, a, b, c, size, end);
   const int64_t large = ceil_divide(size.m, 128) * ceil_divide(size.n, 128) * size.batch;
   if (size.n <= 64 || (large < 132 && size.k < 2048)) return product_tiled<Sums, 64, 64, 2, true>(queue, a, b, c, size, end);
@@ -115,6 +160,7 @@ void product_in(Queue& queue, const A& a, const B& b, const C& c, const ProductS
 }
 
 /// vectors: whether 16 bytes may be read at once everywhere (sizes along memory and addresses multiples of them). Operands of bf16 are multiplied in it.
+/// One that measures wants vectors: single addresses and statistics together spill registers.
 template <class A, class B, class C, class End = Ending>
 void product(Queue& queue, const A& a, const B& b, const C& c, const ProductSize& size, const End& end, bool vectors) {
   if (size.batch == 0 || size.m == 0 || size.n == 0) return;

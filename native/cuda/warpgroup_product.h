@@ -3,7 +3,7 @@
 // neighbours in k, one box of lines) or across (neighbours are rows, boxes of 64 rows by so many lines of k), and is a matrix or pixels of an image under
 // a tap.
 #pragma once
-#include "ending.h"
+#include "moments.h"
 #include "operands.h"
 #ifdef __CUDACC__
 #include "hopper.h"
@@ -83,12 +83,15 @@ template <class T, int kN, bool kAcrossA, bool kAcrossB> __device__ void consume
   warpgroup_wait<0>();
 }
 
+template <int kN> using ColumnsOf = TileMoments<kTileRows, kN, 128 * kGroups>;
+
 /// Grid: tiles of rows, tiles of columns, (batch, split). Splits write parts [batch, splits, m, turns * width] for add_splits (product.h).
-template <class T, int kN, bool kAcrossA, bool kAcrossB>
+template <class T, int kN, bool kAcrossA, bool kAcrossB, class End>
 __global__ void __launch_bounds__(kTileThreads, 1)
-    multiply_tiles(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b, Walk walk, Scattered c, Ending end, float* parts, int splits) {
+    multiply_tiles(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b, Walk walk, Scattered c, End end, float* parts, int splits) {
 #if !defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  const uint32_t tiles = shared_address(dynamic_shared<char>()), full = tiles + kTileStages * kTileBytes<kN>, empty = full + 8 * kTileStages;
+  char* memory = dynamic_shared<char>();
+  const uint32_t tiles = shared_address(memory), full = tiles + kTileStages * kTileBytes<kN>, empty = full + 8 * kTileStages;
   if (threadIdx.x == 0) {
     for (int s = 0; s < kTileStages; s++) mbarrier_init(full + 8 * s, 1), mbarrier_init(empty + 8 * s, kGroups);
     mbarrier_publish();
@@ -105,6 +108,9 @@ __global__ void __launch_bounds__(kTileThreads, 1)
   take_registers<232>();
   float sums[kN / 2] = {};
   consume<T, kN, kAcrossA, kAcrossB>(sums, steps, tiles, full, empty);
+  const auto meet = [] { barrier(1, 128 * kGroups); };
+  const ColumnsOf<kN> measured{memory};
+  if (kMeasures<End> && splits == 1) meet();  // both groups have left the stages
 
   const int first = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4, pair = threadIdx.x % 4 * 2, across = walk.turns * walk.width;
   const bool pairs = walk.width % 2 == 0 && c.pixel % 2 == 0 && reinterpret_cast<uintptr_t>(c.y) % 8 == 0;
@@ -126,13 +132,21 @@ __global__ void __launch_bounds__(kTileThreads, 1)
         if (splits > 1) {
           part[to] = first;
           if (left > 1) part[to + 1] = second;
-        } else if (pairs) end.pair(c.y, at + to, to, first, second);
-        else {
-          end(c.y, at + to, to, first);
-          if (left > 1) end(c.y, at + to + 1, to + 1, second);
+          continue;
         }
+        float2 two = {};
+        if (pairs) two = end.pair(c.y, at + to, to, first, second);
+        else {
+          two.x = end(c.y, at + to, to, first);
+          if (left > 1) two.y = end(c.y, at + to + 1, to + 1, second);
+        }
+        if constexpr (kMeasures<End>) reinterpret_cast<float2&>(measured.at(row - int(blockIdx.x) * kTileRows, q * 64 + j * 8 + pair)) = two;
       }
     }
+  }
+  if constexpr (kMeasures<End>) {
+    const int row0 = blockIdx.x * kTileRows, column0 = blockIdx.y * kN;
+    if (splits == 1) measured.leave(end.partial + int64_t(blockIdx.x) * across + column0, walk.m - row0 < kTileRows ? walk.m - row0 : kTileRows, across - column0, meet);
   }
 #endif
 }

@@ -21,6 +21,8 @@ export interface Backend {
   readonly keepsFloat64?: boolean;
   /** Kernels with STORED (native/kernels.def) read and write bf16 themselves; without it `emit` casts around them. */
   readonly readsBf16?: boolean;
+  /** A convolution finds the statistics of its result on the way (fuse.ts). */
+  readonly measures?: boolean;
   submit(words: Float64Array, length: number): void;
   define(program: number, words: Float64Array, length: number): void;
   forget(program: number): void;
@@ -168,10 +170,12 @@ export class Device {
  */
 export class AddonBackend implements Backend {
   readonly readsBf16: boolean;
+  readonly measures: boolean;
   private readonly handle: number;
 
   constructor(name: string) {
     this.readsBf16 = name !== 'cpu';
+    this.measures = name !== 'cpu';
     try {
       this.handle = addon.open(name);
     } catch (cause) {

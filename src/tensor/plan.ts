@@ -2,6 +2,7 @@
 import { type Device, DeviceError, deviceNamed } from './device.js';
 import { bytesPerElement } from './dtype.js';
 import { freeze } from './freeze.js';
+import { fuse } from './fuse.js';
 import { ALLOCATE, FREE, instructions, Program, printProgram, REPLAY, VIEW } from './program.js';
 import { collectOutside, emit, empty } from './record.js';
 import { persist, walk } from './scope.js';
@@ -82,7 +83,7 @@ class Plan<R> {
       recorded = rewritten.first;
       after = rewritten.after;
       this.own = rewritten.own;
-    }
+    } else if (device.backend.measures) recorded = fuse(recorded);
     this.arenaBytes = this.layOut(recorded);
     this.words = kernelWords(recorded);
     this.arena = empty([Math.max(this.arenaBytes, 1)], 'u8', device);
