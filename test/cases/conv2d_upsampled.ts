@@ -37,7 +37,7 @@ const ended = (name: string, sc: number, activation: number, { prelu = false } =
     run: ({ x, w, skip, residual, slopes }) =>
       record('winograd_up', {
         inputs: [x, skip, w, undefined, residual, slopes],
-        outputs: [{ shape: [n, oh, ow, oc] }, { shape: [45 * 64 * 66] }],
+        outputs: [{ shape: [n, oh, ow, oc], dtype: x.dtype }, { shape: [45 * 64 * 66] }],
         params,
       })[0],
   };
