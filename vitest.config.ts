@@ -6,6 +6,7 @@ import { defineConfig } from 'vitest/config';
 const sources = fileURLToPath(new URL('./test/typescript.mjs', import.meta.url));
 export default defineConfig({
   test: {
+    setupFiles: ['test/turns.ts'],
     include: ['test/**/*.test.ts'],
     testTimeout: 300_000,
     hookTimeout: 300_000,
