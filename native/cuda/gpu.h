@@ -57,10 +57,8 @@ struct Launch {
 template <auto kKernel, class... P> void launch_as(Queue& queue, const Launch& l, void (*)(P...), std::type_identity_t<P>... p) {
   if (l.grid.x == 0 || l.grid.y == 0 || l.grid.z == 0) return;  // nothing to do
 #ifdef __CUDACC__
-  if (l.dynamic > 48 << 10) {
-    static const bool raised = (check(cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxShared)), true);
-    (void)raised;
-  }
+  // Before every such launch: what was allowed holds for one card, and cards differ in how much they can allow.
+  if (l.dynamic > 48 << 10) check(cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(l.dynamic)));
   kKernel<<<l.grid, l.block, l.dynamic, queue.stream>>>(p...);
   check(cudaGetLastError());
 #else

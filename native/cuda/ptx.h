@@ -10,8 +10,6 @@ namespace rescunet::cuda {
 
 using gpuStream_t = cudaStream_t;
 
-inline constexpr int kMaxShared = 232448;  // bytes a block may have on sm_90
-
 /// After these nothing works on the card until the process starts anew.
 inline bool loses_card(cudaError_t status) {
   switch (status) {
