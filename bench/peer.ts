@@ -19,7 +19,7 @@ export function torchOf(python: string): string | undefined {
 }
 
 /** Threads that have just worked go on spinning for a while: whoever has the next turn would share the cores with them. */
-export const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 10));
+export const rest = (milliseconds = 10): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** A neighbour that keeps one core busy while `work` runs. */
 export async function besideBusy<T>(work: () => Promise<T>): Promise<T> {

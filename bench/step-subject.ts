@@ -20,7 +20,7 @@ import {
   tidy,
 } from '../src/tensor/index.js';
 import { peakMemory } from './report.js';
-import { convolutionFlops, type Subject, type Work } from './step-work.js';
+import { convolutionFlops, handedMap, rms, type Subject, type Work } from './step-work.js';
 
 const work: Work = JSON.parse(process.argv[2]);
 const { kind, width, size, batch, weights, bf16, device } = work;
@@ -44,7 +44,7 @@ const generator = createGenerator({ kind: 'attention-rescunet', baseWidth: width
 
 /** What the peer starts from and must answer: weights in PyTorch's layout, the maps, and the first answer in evaluation mode. */
 function hand(parts: Record<string, { stateDict(options: { to: 'torch' }): Record<string, Tensor> }>): void {
-  if (!weights) return;
+  if (!weights || bf16) return;
   generator.eval();
   tidy(() => {
     const x = colours(pair.incomplete);
@@ -59,7 +59,14 @@ function hand(parts: Record<string, { stateDict(options: { to: 'torch' }): Recor
 function inference(): Subject {
   const x = colours(pair.incomplete);
   const answer = optimizeForInference(generator, { precision: bf16 ? 'bf16' : 'fast' });
+  const difference = (handed: string): number =>
+    tidy(() => {
+      const { final, aux } = answer(x);
+      const maps = Object.entries({ final, aux });
+      return Math.max(...maps.map(([name, map]) => rms(map.dataSync(), handedMap(handed, name).data)));
+    });
   return {
+    difference: bf16 && weights ? difference(weights) : undefined,
     async run() {
       // A card's peer reads one number: the way of all of them over the bus is no part of the network.
       const y = tidy(() => {
@@ -136,7 +143,7 @@ if (process.argv[3] === 'once') {
   say({ value: await subject.run() });
   process.exit(0);
 }
-say({ ready: true, parameters, startBytes });
+say({ ready: true, parameters, difference: subject.difference, startBytes });
 for await (const line of createInterface({ input: process.stdin })) {
   const { request } = JSON.parse(line) as { request: 'run' | 'memory' };
   if (request === 'memory') {

@@ -1,4 +1,6 @@
 // What the two sides of `bench/step.ts` agree on, and the arithmetic of a recorded step.
+import { closeSync, openSync, readSync } from 'node:fs';
+import { readSafetensorsPlaces } from '../src/formats/safetensors.js';
 
 /** One piece of work on one shape. */
 export interface Work {
@@ -9,7 +11,7 @@ export interface Work {
   size: number;
   batch: number;
   threads: number;
-  /** Our side writes this file before it is ready; peers read it. */
+  /** Our side writes this file in f32 before it is ready; peers, and our own bf16, read it. */
   weights?: string;
   /** Tell who holds the arena. */
   holders?: boolean;
@@ -48,7 +50,23 @@ export interface Subject {
   run(): Promise<number>;
   plan: { describe(): string; readonly arenaBytes: number };
   arenaBytes?: () => number;
+  /** Of the outputs from those handed over. */
+  difference?: number;
 }
+
+/** One of the maps handed over in `weights`, [n, h, w, c]. */
+export function handedMap(weights: string, name: string): { data: Float32Array; shape: number[] } {
+  const { shape, begin, end } = readSafetensorsPlaces(weights)[name];
+  const data = new Float32Array((end - begin) / 4);
+  const file = openSync(weights, 'r');
+  readSync(file, data, 0, end - begin, begin);
+  closeSync(file);
+  return { data, shape };
+}
+
+/** Root mean square difference. */
+export const rms = (a: ArrayLike<number>, b: Float32Array): number =>
+  Math.sqrt(b.reduce((sum, v, i) => sum + (v - a[i]) ** 2, 0) / b.length);
 
 const DIRECT = new Set(['conv2d', 'conv2d_input', 'conv2d_weight']);
 const TRANSFORMED = new Set(['winograd', 'winograd_up', 'winograd_weight']);

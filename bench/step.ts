@@ -177,12 +177,12 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
   try {
     const own = { kind, ...shape, ...place, holders: given.holders };
     const [output, loss] = TOLERANCE[place.precision];
-    if (torch) await handOver({ ...own, weights });
+    const inBf16 = given.bf16 && kind === 'inference';
+    if (torch || inBf16) await handOver({ ...own, weights });
     const ours = await open(own);
     const variants: PeerVariant[] = onCpu ? ['eager', 'channels_last'] : ['channels_last'];
     if (given.compile) variants.push('compile');
     if (given.compile && !onCpu) variants.push('graphs');
-    const inBf16 = given.bf16 && kind === 'inference';
     const peers: Partial<Work>[] = torch ? variants.map((variant) => ({ variant })) : [];
     if (torch && inBf16) peers.push(...variants.slice(1).map((variant) => ({ variant, bf16: true })));
     if (given.onnxruntime && kind === 'inference') {
@@ -190,7 +190,10 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
       writeOnnx({ ...own, weights }, onnx);
       peers.push({ variant: 'onnxruntime', onnx, runtime: given.onnxruntime });
     }
-    if (inBf16) await open({ ...own, bf16: true });
+    if (inBf16) {
+      const { difference = Number.NaN } = await open({ ...own, weights, bf16: true });
+      if (!(difference <= TOLERANCE.bf16[0])) complain(`${kind}: our bf16 differs by ${difference}`);
+    }
     for (const peer of peers) {
       try {
         const { parameters, difference = Number.NaN } = await open({ ...own, weights, ...peer });
@@ -216,7 +219,7 @@ async function measure(kind: WorkKind, weights: string): Promise<Row[]> {
     const settling = place.device.startsWith('cuda') ? 3 : 1;
     for (let round = -settling; round < repeats; round++) {
       await each(async ({ process, times, busy }) => {
-        await rest();
+        await rest(given.onnxruntime ? 100 : undefined); // its threads spin for some 20 ms
         const { milliseconds = Number.NaN } = await process.request('run');
         if (round >= 0) times.push(milliseconds);
         if (round >= 0 && given.busy)
@@ -263,9 +266,10 @@ function print(rows: readonly Row[]): void {
       `${row.gflops?.toFixed(1) ?? '-'} GFLOP/s`.padStart(16),
       `peak ${mib(row.peakBytes)} (${mib(row.startBytes)} at the start)`,
       row.arenaBytes === undefined ? '' : `arena ${mib(row.arenaBytes)}`,
+      isBf16(row.subject) ? `differs from f32 by ${row.difference?.toExponential(1)}` : '',
       row.busyRatio === undefined ? '' : `beside a busy process ${row.busyRatio.toFixed(2)} times as long`,
     ];
-    console.log(text.join('  ').trimEnd());
+    console.log(text.filter(Boolean).join('  '));
   }
   for (const peer of rows.filter(({ subject }) => !subject.startsWith('ours'))) {
     const ours = rows.find(({ subject }) => subject === (isBf16(peer.subject) ? 'ours bf16' : 'ours')) ?? rows[0];

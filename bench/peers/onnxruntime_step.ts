@@ -1,12 +1,10 @@
 // onnxruntime's side of `bench/step.ts`, inference only: the argument is a Work as JSON whose `onnx` torch_to_onnx.py has written; then one JSON
 // line in, one JSON line out. The package is taken from `runtime`, a folder that has it: none of our own dependencies.
-import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { readSafetensorsPlaces } from '../../src/formats/safetensors.js';
 import { peakMemory } from '../report.js';
-import type { Work } from '../step-work.js';
+import { handedMap, rms, type Work } from '../step-work.js';
 
 interface Value {
   readonly data: Float32Array;
@@ -29,25 +27,19 @@ const { InferenceSession, Tensor: Input }: Runtime = createRequire(join(resolve(
   'onnxruntime-node',
 );
 
-const places = readSafetensorsPlaces(weights);
-/** Of a stored map [n, h, w, c], what is asked of [n, c, h, w]. */
+/** Of a map handed over as [n, h, w, c], what is asked of [n, c, h, w]. */
 function channelsFirst(name: string): { data: Float32Array; shape: number[] } {
-  const { shape, begin, end } = places[name];
-  const [n, h, w, c] = shape;
-  const stored = new Float32Array((end - begin) / 4);
-  readSync(file, stored, 0, end - begin, begin);
-  const data = stored.map((_, i) => {
+  const {
+    data: handed,
+    shape: [n, h, w, c],
+  } = handedMap(weights as string, name);
+  const data = handed.map((_, i) => {
     const [image, channel, pixel] = [Math.floor(i / (c * h * w)), Math.floor(i / (h * w)) % c, i % (h * w)];
-    return stored[(image * h * w + pixel) * c + channel];
+    return handed[(image * h * w + pixel) * c + channel];
   });
   return { data, shape: [n, c, h, w] };
 }
-const file = openSync(weights, 'r');
 const [input, final, aux] = ['x', 'final', 'aux'].map(channelsFirst);
-closeSync(file);
-
-const rms = (a: Float32Array, b: Float32Array): number =>
-  Math.sqrt(a.reduce((sum, v, i) => sum + (v - b[i]) ** 2, 0) / a.length);
 
 const session = await InferenceSession.create(onnx, { intraOpNumThreads: threads });
 const x = new Input('float32', input.data, input.shape);
