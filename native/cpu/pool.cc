@@ -1,5 +1,6 @@
-// The thread pool: one generation counter announces work. Every thread has a range of the chunks, the same in every run, and takes from the others'
-// when its own is done: what one kernel wrote then lies in the cache of the thread that reads it in the next.
+// The thread pool: one word announces work. Every thread has a range of the chunks, the same in every run, and takes from the others'
+// when its own is done: what one kernel wrote then lies in the cache of the thread that reads it in the next. Nobody waits for a worker that is
+// still waking up when all chunks are taken (on a virtual machine that takes some 0.1 ms, as long as many a kernel): it is not let in any more.
 #include "pool.h"
 #include <algorithm>
 #include <atomic>
@@ -24,6 +25,11 @@ namespace {
 constexpr int kSpins = 2000;
 thread_local bool inside = false;  // in a chunk: nested runs execute inline
 
+// The word: which run, whether workers may still join it, and how many are in it.
+constexpr uint64_t kRun = uint64_t(1) << 32, kOpen = uint64_t(1) << 31;
+constexpr bool joinable(uint64_t word, uint64_t seen) { return (word & kOpen) && word / kRun != seen; }
+constexpr bool left(uint64_t word) { return word % kRun == 0; }  // closed, and nobody in it
+
 struct alignas(64) Range {
   std::atomic<int64_t> next{0};
   int64_t end = 0;
@@ -34,8 +40,7 @@ struct Pool::Shared {
   void (*call)(const void*, int64_t) = nullptr;
   const void* f = nullptr;
   std::vector<Range> ranges;  // of the caller, then of the workers
-  std::atomic<uint32_t> generation{0};
-  std::atomic<int> working{0};  // workers that have not finished the present generation
+  std::atomic<uint64_t> word{0};
   std::atomic<bool> failed{false};
   std::exception_ptr failure;
   std::mutex mutex;
@@ -59,17 +64,19 @@ struct Pool::Shared {
   }
 
   void loop(size_t thread) {
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     for (;;) {
-      for (int spin = 0; spin < kSpins && generation.load(std::memory_order_acquire) == seen; spin++) RELAX();
-      if (generation.load(std::memory_order_acquire) == seen) {
+      uint64_t now = word.load(std::memory_order_acquire);
+      for (int spin = 0; spin < kSpins && !joinable(now, seen); spin++, now = word.load(std::memory_order_acquire)) RELAX();
+      if (!joinable(now, seen)) {
         std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen || quit; });
+        wake.wait(lock, [&] { return quit || joinable(now = word.load(std::memory_order_acquire), seen); });
+        if (quit) return;
       }
-      if (quit) return;
-      seen = generation.load(std::memory_order_acquire);
+      if (!word.compare_exchange_strong(now, now + 1, std::memory_order_acq_rel)) continue;
+      seen = now / kRun;
       take(thread);
-      if (working.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      if (left(word.fetch_sub(1, std::memory_order_acq_rel) - 1)) {
         std::lock_guard lock(mutex);
         done.notify_one();
       }
@@ -86,7 +93,6 @@ Pool::~Pool() {
   {
     std::lock_guard lock(shared_->mutex);
     shared_->quit = true;
-    shared_->generation.fetch_add(1, std::memory_order_release);
   }
   shared_->wake.notify_all();
   for (std::thread& worker : shared_->workers) worker.join();
@@ -108,17 +114,17 @@ void Pool::run(int64_t chunks, void (*call)(const void*, int64_t), const void* f
     s.ranges[t].next.store(t * chunks / threads, std::memory_order_relaxed);
     s.ranges[t].end = (t + 1) * chunks / threads;
   }
-  s.working.store(static_cast<int>(s.workers.size()), std::memory_order_relaxed);
   {
     std::lock_guard lock(s.mutex);
-    s.generation.fetch_add(1, std::memory_order_release);
+    s.word.store((s.word.load(std::memory_order_relaxed) / kRun + 1) * kRun | kOpen, std::memory_order_release);
   }
   s.wake.notify_all();
   s.take(0);
-  for (int spin = 0; spin < kSpins && s.working.load(std::memory_order_acquire) > 0; spin++) RELAX();
-  if (s.working.load(std::memory_order_acquire) > 0) {
+  s.word.fetch_and(~kOpen, std::memory_order_acq_rel);
+  for (int spin = 0; spin < kSpins && !left(s.word.load(std::memory_order_acquire)); spin++) RELAX();
+  if (!left(s.word.load(std::memory_order_acquire))) {
     std::unique_lock lock(s.mutex);
-    s.done.wait(lock, [&] { return s.working.load(std::memory_order_acquire) == 0; });
+    s.done.wait(lock, [&] { return left(s.word.load(std::memory_order_acquire)); });
   }
   if (s.failure) std::rethrow_exception(s.failure);
 }
