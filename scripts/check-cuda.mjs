@@ -23,16 +23,17 @@ function run(command, args, input) {
   return stdout + stderr;
 }
 
-/** ptxas' report on one file: mangled name -> registers, shared bytes, bytes spilled. */
-function compile(file, architecture) {
-  const code = `arch=compute_${architecture},code=sm_${architecture}`;
-  const report = run(nvcc, ['-std=c++20', '-O3', `-gencode=${code}`, '-Xptxas=-v', '-cubin', '-o', devNull, file]);
+/** ptxas' report on one file: 'sm_80 mangled name' -> registers, shared bytes, bytes spilled. The host's side is compiled too, as in a build. */
+function compile(file) {
+  const codes = ARCHITECTURES.map((architecture) => `-gencode=arch=compute_${architecture},code=sm_${architecture}`);
+  const options = ['-std=c++20', '-O3', '-Xcompiler=-O0', '-Xptxas=-v', '-c', '-o', devNull];
+  const report = run(nvcc, [...options, ...codes, file]);
   const kernels = new Map();
   let name;
   for (const line of report.split('\n')) {
-    const entry = /Compiling entry function '(\S+)'/.exec(line)?.[1];
+    const [, entry, architecture] = /Compiling entry function '(\S+)' for '(\S+)'/.exec(line) ?? [];
     if (entry) {
-      name = entry;
+      name = `${architecture} ${entry}`;
       kernels.set(name, { registers: 0, shared: 0, spilled: 0 });
     }
     const spilled = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line); // of a kernel, or of a function it calls
@@ -65,19 +66,19 @@ for (const file of files) {
     for (const [name, used] of Object.entries(written)) if (name.startsWith(`${file} `)) found[name] = used;
     continue;
   }
-  for (const architecture of ARCHITECTURES) {
-    const kernels = compile(join(folder, file), architecture);
-    const mangled = [...kernels.keys()];
-    const readable = mangled.length ? run('c++filt', [], mangled.join('\n')).trim().split('\n') : [];
-    mangled.forEach((key, i) => {
-      const { registers, shared, spilled } = kernels.get(key);
-      const name = readable[i]
-        .replace(/rescunet::cuda::|\(anonymous namespace\)::|_GLOBAL__N__\w+::|^void /g, '')
-        .replace(/\(.*$/, '');
-      if (spilled) spills.push(`${file} ${name} sm_${architecture}: ${spilled} bytes`);
-      found[`${file} ${name}`] = { ...found[`${file} ${name}`], [`sm_${architecture}`]: [registers, shared] };
-    });
-  }
+  const kernels = [...compile(join(folder, file))];
+  if (kernels.length === 0) continue;
+  const readable = run('c++filt', [], kernels.map(([key]) => key).join('\n'))
+    .trim()
+    .split('\n');
+  kernels.forEach(([, { registers, shared, spilled }], i) => {
+    const [, architecture, entry] = /^(\S+) (.*)$/.exec(readable[i]);
+    const name = entry
+      .replace(/rescunet::cuda::|\(anonymous namespace\)::|_GLOBAL__N__\w+::|^void /g, '')
+      .replace(/\(.*$/, '');
+    if (spilled) spills.push(`${file} ${name} ${architecture}: ${spilled} bytes`);
+    found[`${file} ${name}`] = { ...found[`${file} ${name}`], [architecture]: [registers, shared] };
+  });
 }
 
 if (spills.length) {

@@ -1,10 +1,8 @@
 // Every sample of every case through the CUDA kernels: on their emulation (a build with RESCUNET_SIM, see CONTRIBUTING.md) in all
-// three orders, which must agree to the bit, and on a card where the addon has one.
+// three orders, which must agree to the bit, and on a card where the addon has one. Products on tensor cores: sim_products.test.ts.
 import { describe, expect, it } from 'vitest';
 import '../src/tensor/index.js';
 import { ones, tensor } from '../src/tensor/create.js';
-import { devices } from '../src/tensor/device.js';
-import { addon } from '../src/tensor/native.js';
 import { batchNorm } from '../src/tensor/ops/batch_norm.js';
 import { conv2d } from '../src/tensor/ops/conv2d.js';
 import { add, mul } from '../src/tensor/ops/elementwise.js';
@@ -14,40 +12,10 @@ import { avgPool2d } from '../src/tensor/ops/pool2d.js';
 import { sum } from '../src/tensor/ops/reduce.js';
 import { capture } from '../src/tensor/plan.js';
 import { asNumbers, type Tensor } from '../src/tensor/tensor.js';
-import type { Sample } from './cases/case.js';
 import { cases } from './cases/index.js';
 import { expectClose } from './close.js';
-import { opened } from './opened.js';
+import { expectAgreement, read, tested } from './emulated.js';
 import { draw, evaluate, randomFrom, roundedMaps, seedOf } from './samples.js';
-
-const emulated = addon.devices().includes('sim');
-
-const ORDERS = ['ascending', 'descending', 'random'];
-const inOrders = (variables: Record<string, string> = {}): string[] =>
-  ORDERS.map((order) => opened('sim', { ...variables, RESCUNET_SIM_ORDER: order }));
-
-const tested = [...(emulated ? inOrders() : []), ...devices().filter((name) => name === 'cuda')];
-
-type Evaluated = ReturnType<typeof evaluate>;
-type Numbers = Record<string, ArrayLike<number>>;
-
-/** The output and the gradients as numbers; not dataSync, so that the test runner's own messages get through. */
-async function read({ y, gradients }: Evaluated): Promise<Numbers> {
-  const numbers: Numbers = { output: asNumbers(await y.data(), y.dtype) };
-  for (const [name, dx] of Object.entries(gradients))
-    numbers[`gradient of ${name}`] = asNumbers(await dx.data(), dx.dtype);
-  return numbers;
-}
-
-/** Every result is close to the reference, and they are equal to the bit. */
-function expectAgreement(results: Numbers[], expected: Evaluated, tolerance: number): void {
-  for (const actual of results) {
-    expectClose(actual.output, expected.y.dataSync(), tolerance, 'output');
-    for (const [name, dx] of Object.entries(expected.gradients))
-      expectClose(actual[`gradient of ${name}`], dx.dataSync(), tolerance, `gradient of ${name}`);
-    expect(actual).toEqual(results[0]);
-  }
-}
 
 describe.skipIf(tested.length === 0)('CUDA kernels', () => {
   describe.each(Object.entries(cases))('%s', (stem, { samples, maps = [] }) => {
@@ -70,72 +38,6 @@ describe.skipIf(tested.length === 0)('CUDA kernels', () => {
         expectAgreement(results, expected, sample.bf16Tolerance ?? 2 ** -6);
       });
     }
-  });
-
-  // Rounded operands: of the largest magnitude, for an output and for gradients that pass through two products.
-  describe.each([
-    ['tf32', '80', 2e-3],
-    ['tf32', '90', 2e-3],
-    ['bf16', '80', 1.5e-2],
-    ['bf16', '90', 1.5e-2],
-  ] as const)('tensor cores, %s, sm_%s', (precision, architecture, tolerance) => {
-    const RESCUNET_PRECISION = precision;
-    const cards = addon.devices().includes('cuda') ? [opened('cuda', { RESCUNET_PRECISION })] : [];
-    const devices = emulated
-      ? [...cards, ...inOrders({ RESCUNET_PRECISION, RESCUNET_SIM_ARCHITECTURE: architecture })]
-      : cards;
-    for (const stem of ['matmul', 'conv2d', 'conv2dUpsampled'])
-      for (const sample of cases[stem].samples.filter(({ name }) => !name.startsWith('Winograd')))
-        it(`${stem}, ${sample.name}`, async () => {
-          const seed = seedOf(`${stem} ${sample.name}`);
-          const values = draw(sample, randomFrom(seed));
-          const expected = evaluate(sample, values, 'reference', seed + 1);
-          const results = [];
-          for (const device of devices) results.push(await read(evaluate(sample, values, device, seed + 1)));
-          expectAgreement(results, expected, tolerance);
-        });
-  });
-
-  // What warpgroups multiply in every pass (convolve.cu). Their sums run in another order than sm_80's: equal bits would mean that they were not taken.
-  const BY_WARPGROUPS = [
-    ...['64 channels, stride 2', '72 channels', '72 channels by tiles', '1x1 of 64 channels, stride 2'].map((name) => [
-      'conv2d',
-      name,
-    ]),
-    ...['40 channels, dilated', '4x4 of 128 channels, stride 2'].map((name) => ['conv2d', name]),
-    ...['', ', first transposed', ', second transposed'].flatMap((form) =>
-      [128, 256].map((n) => ['matmul', `${n} columns${form}`]),
-    ),
-    ['matmul', 'batched, whole lines'],
-  ];
-  const RESCUNET_SIM_ARCHITECTURE = '90';
-  const RESCUNET_PRECISION = 'bf16';
-  describe.skipIf(!emulated).each(BY_WARPGROUPS)('%s by warpgroups, %s', (stem, name) => {
-    const sample = cases[stem].samples.find((s) => s.name === name) as Sample;
-    const { maps = [] } = cases[stem];
-    const seed = seedOf(`${stem} ${name}`);
-    const values = roundedMaps(draw(sample, randomFrom(seed)), maps);
-
-    it('takes them', async () => {
-      const on = async (architecture: string) => {
-        const device = opened('sim', { RESCUNET_PRECISION, RESCUNET_SIM_ARCHITECTURE: architecture });
-        return read(evaluate(sample, values, device, seed + 1));
-      };
-      const [warpgroups, warps] = [await on('90'), await on('80')];
-      for (const part of Object.keys(warps)) {
-        if (part === 'gradient of bias') continue;
-        expectClose(warpgroups[part], warps[part], 1e-4, part);
-        expect(warpgroups[part], part).not.toEqual(warps[part]);
-      }
-    });
-
-    it('of bf16 maps agrees with the float64 reference, whatever the order of threads', async () => {
-      const expected = evaluate(sample, values, 'reference', seed + 1);
-      const results = [];
-      for (const device of inOrders({ RESCUNET_SIM_ARCHITECTURE }))
-        results.push(await read(evaluate(sample, values, device, seed + 1, { maps })));
-      expectAgreement(results, expected, 2 ** -6);
-    });
   });
 
   it.each(tested)('%s: an index outside its axis is named, and only what depends on it fails', async (device) => {

@@ -112,7 +112,7 @@ template <class T> struct MapsBeside {
 /// A first factor as the second: row = (tap, channel), k = pixel.
 template <class Operand> struct Columns : Operand {
   static constexpr bool kAlongK = false;
-  __device__ auto at(int row, int k) const { return Operand::at(k, row); }
+  __device__ auto at(int row, int k) const -> decltype(Operand::at(k, row)) { return Operand::at(k, row); }  // nvcc's host pass sees no bodies
 };
 
 /// Weights [oc, kh, kw, ic] for the input gradient: row = input channel, k = (tap, output channel), taps as Gathered walks them.
