@@ -1,7 +1,7 @@
 // Packs what measures a card (bench/card.ts) for a machine that has a card and a driver, and neither node nor a network:
 //   node scripts/prepare-card.mjs [--folder .card] [--build build-cuda] [--sim]
 // The addon with its CUDA kernels is built here (some ten minutes, unless it is there), and must load without a driver; the benches and the cases are
-// bundled; node goes along, stripped and compressed. --sim packs build-sim's addon instead, to prove the script. Prints the command to give there.
+// bundled; node goes along. Both binaries are stripped and compressed. --sim packs build-sim's addon instead, to prove the script. Prints the command to give there.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -60,7 +60,7 @@ cpSync(join(root, 'bench', 'peers'), join(folder, 'js', 'bench', 'peers'), {
 
 const node = join(folder, 'node');
 run('strip', ['-s', '-o', node, process.execPath]);
-run('xz', [given.sim ? '-0' : '-6', '-T2', '-f', node]);
+for (const binary of [node, addon]) run('xz', [given.sim ? '-0' : '-6', '-T2', '-f', binary]);
 
 const commit = run('git', ['rev-parse', '--short', 'HEAD']).trim();
 const script = join(folder, 'run.sh');
@@ -72,11 +72,12 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-node="$place/node"
-xz -dc "$here/node.xz" > "$node" 2>/dev/null ||
-  python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], "wb"))' "$here/node.xz" "$node"
-chmod +x "$node"
-RESCUNET_ADDON="$here/rescunet.node" RESCUNET_COMMIT=${commit} "$node" "$here/js/bench/card.js" "$@"
+for file in node rescunet.node; do
+  xz -dc "$here/$file.xz" > "$place/$file" 2>/dev/null ||
+    python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], "wb"))' "$here/$file.xz" "$place/$file"
+done
+chmod +x "$place/node"
+RESCUNET_ADDON="$place/rescunet.node" RESCUNET_COMMIT=${commit} "$place/node" "$here/js/bench/card.js" "$@"
 `,
 );
 chmodSync(script, 0o755);
