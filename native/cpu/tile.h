@@ -103,6 +103,44 @@ static inline void tile_rows(const float* const* a, int64_t groups, int64_t dept
   else tile_rows_of<kVectors>(a, groups, depth, b, t);
 }
 
+// The columns beyond whole vectors where they are few: a vector of them would leave most lanes idle, so the lanes run along the terms.
+inline constexpr int64_t kFew = 4;
+static inline int64_t few_columns(int64_t terms, int64_t columns) { return columns % kLanes <= kFew && terms >= kLanes ? columns % kLanes : 0; }
+
+// Of them b lies as [column][groups][depth], columns `stride` floats apart. Several rows at a time, since a sum waits for the one before.
+template <int kColumns> static __attribute__((noinline)) void tile_few_of(const float* const* a, int64_t groups, int64_t depth, const float* b, int64_t stride, const Target& t) {
+  constexpr int kR = kColumns == 1 ? kRows : kColumns == 2 ? kRows / 2 : 2;
+  float found[kRows * kLanes];
+  for (int r = 0; r < kRows; r += kR) {
+    Vec sums[kR][kColumns] = {};
+    for (int64_t g = 0; g < groups; g++) {
+      const float *const* row = a + g * kRows + r, *const w = b + g * depth;
+      const auto add = [&](int64_t k, auto... left) __attribute__((always_inline)) {
+        Vec v[kColumns];
+#pragma GCC unroll 4
+        for (int j = 0; j < kColumns; j++) v[j] = load(w + j * stride + k, left...);
+#pragma GCC unroll 8
+        for (int i = 0; i < kR; i++) {
+          const Vec s = load(row[i] + k, left...);
+#pragma GCC unroll 4
+          for (int j = 0; j < kColumns; j++) sums[i][j] += s * v[j];
+        }
+      };
+      int64_t k = 0;
+      for (; k + kLanes <= depth; k += kLanes) add(k);
+      if (k < depth) add(k, depth - k);
+    }
+    for (int i = 0; i < kR; i++)
+      for (int j = 0; j < kColumns; j++) found[(r + i) * kLanes + j] = total(sums[i][j]);
+  }
+  finish_ragged<1>(found, kRows, t);
+}
+
+static inline void tile_few(const float* const* a, int64_t groups, int64_t depth, const float* b, int64_t stride, const Target& t) {
+  static constexpr decltype(&tile_few_of<1>) tiles[kFew] = {tile_few_of<1>, tile_few_of<2>, tile_few_of<3>, tile_few_of<4>};
+  tiles[t.columns - 1](a, groups, depth, b, stride, t);
+}
+
 // The same over pixels: a lies as [pixel][kRows], b at base + offsets[s] for `count` stretches of `length` pixels, `step` floats apart.
 template <int kR, int kV> static __attribute__((noinline)) void tile_pixels(const float* a, const float* base, const int64_t* offsets, int64_t count, int64_t length,
                                                              int64_t step, const Target& t) {
