@@ -173,6 +173,39 @@ static inline TilePixels tile_pixels_of(int64_t rows, int64_t columns) {
   return columns <= kLanes ? tile_pixels_of<1>(rows, counts) : tile_pixels_of<kVectors>(rows, counts);
 }
 
+// The same of few columns: the lanes run along b, `columns` of it real, as it lies `pixel` floats apart; a lies by pointer, `step` floats apart.
+template <int kR, int kV> static __attribute__((noinline)) void tile_few_pixels(const float* const* a, const int64_t* offsets, int64_t count, int64_t length, int64_t step,
+                                                                                const float* b, int64_t columns, int64_t pixel, const Target& t) {
+  Vec sums[kR][kV] = {};
+  for (int64_t s = 0; s < count; s++) {
+    const float* row[kR];
+#pragma GCC unroll 8
+    for (int i = 0; i < kR; i++) row[i] = a[i] + offsets[s];
+    for (int64_t x = 0; x < length; x++, b += pixel) {
+      Vec v[kV];
+#pragma GCC unroll 2
+      for (int j = 0; j < kV; j++) v[j] = load(b + j * kLanes, columns - j * kLanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < kR; i++) {
+        const Vec k = splat(row[i][x * step]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kV; j++) sums[i][j] += k * v[j];
+      }
+    }
+  }
+  finish<kR, kV>(sums, t);
+}
+
+using TileFewPixels = decltype(&tile_few_pixels<1, 1>);
+template <int kV, int... kR> static inline TileFewPixels tile_few_pixels_of(int64_t rows, std::integer_sequence<int, kR...>) {
+  static constexpr TileFewPixels tiles[] = {tile_few_pixels<kR + 1, kV>...};
+  return tiles[rows - 1];
+}
+static inline TileFewPixels tile_few_pixels_of(int64_t rows, int64_t columns) {
+  constexpr auto counts = std::make_integer_sequence<int, kRows>();
+  return columns <= kLanes ? tile_few_pixels_of<1>(rows, counts) : tile_few_pixels_of<kVectors>(rows, counts);
+}
+
 // Numbers of a where bit kBit of their place is 0, of b kBit before them elsewhere; and the other way round.
 template <int kBit, int... kPlace> static inline void exchange(Vec& a, Vec& b, std::integer_sequence<int, kPlace...>) {
 #ifdef __clang__
