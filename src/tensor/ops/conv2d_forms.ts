@@ -46,7 +46,7 @@ const wShape = (g: Geometry): Shape => [g.oc, g.kh, g.kw, g.ic / g.groups];
 /** Floats of packed weights: the factor that becomes panel columns is rounded up, up to four turned ones beside; depthwise weights are only turned. */
 function scratchShape(g: Geometry, rounded: 'ic' | 'oc', maps = 1): Shape {
   const [icg, ocg] = [g.ic / g.groups, g.oc / g.groups];
-  if (icg === 1 && ocg === 1) return [g.kh * g.kw * g.ic];
+  if (icg === 1 && ocg === 1) return [g.kh * g.kw * roundUp(g.ic, 16)];
   return [g.kh * g.kw * (rounded === 'oc' ? roundUp(ocg, 64) * icg * maps : ocg * (roundUp(icg, 64) + 4))];
 }
 
