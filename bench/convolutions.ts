@@ -62,7 +62,8 @@ const repeats = whole('repeats', given.repeats);
 const shapes = (device === 'sim' ? TINY : SHAPES)
   .map(([k, ic, oc, side]) => ({ k, ic, oc, side, name: `${k}x${k} ${ic}->${oc} @${side}` }))
   .filter(({ name }) => name.includes(given.only));
-if (shapes.length === 0 && !given.ragged) throw new RangeError(`--only: no convolution's name has '${given.only}' in it`);
+if (shapes.length === 0 && !given.ragged)
+  throw new RangeError(`--only: no convolution's name has '${given.only}' in it`);
 
 const about = machine();
 if (given.ragged) {
