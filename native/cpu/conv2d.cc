@@ -27,7 +27,7 @@ struct Gathered {
   const uint16_t* pairs = nullptr;  // weights in bf16, [panel][tap][c / 2][kWidth][2]; then sources are rounded to it too
 
   int64_t rows() const { return n * h * w; }
-  static int64_t few_of(int64_t c, int64_t columns) { return c <= kDepth ? few_columns(c, columns) : 0; }
+  static int64_t few_of(int64_t taps, int64_t c, int64_t columns) { return c < kLanes || c > kDepth ? 0 : columns <= kFew ? columns : few_columns(taps * c, columns); }
 
   // Row number `row` of the product: its image and the source pixel of tap (0, 0), unclipped, and where the sums go.
   struct Row { int64_t image, y, x; float* out; };
@@ -54,36 +54,39 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
     if (++a == g.h) a = 0, i++;
   }
 
+  // Calls sum(tile, target) for every tile of columns [j0, j0 + columns).
+  const auto each_tile = [&](int64_t j0, int64_t columns, bool first, bool last, auto sum) {
+    alignas(64) float bias[kWidth] = {};
+    if (g.bias) std::memcpy(bias, g.bias + j0, columns * sizeof(float));
+    for (int64_t t = 0; t < tiles; t++) {
+      float* to[kRows];
+      const float* residual[kRows];
+      for (int i = 0; i < kRows; i++) {
+        const bool real = t * kRows + i < count;
+        to[i] = real ? row[t * kRows + i].out + j0 : spare.written;
+        residual[i] = real && g.ending.residual ? g.ending.residual + (to[i] - g.ending.y) : Spare::zeros();
+      }
+      Target target{to, columns, first, g.bias ? bias : nullptr};
+      if (last) target.residual = g.ending.residual ? residual : nullptr, target.activation = g.ending.activation, target.slope = g.ending.slope, target.slopes = g.ending.slopes ? g.ending.slopes + j0 : nullptr;
+      sum(t, target);
+    }
+  };
+
   static thread_local uint16_t halves[kTiles * kRows * kDepth];
   const uint16_t* half_rows[kTiles * kTaps * kRows];
   const auto run = [&](const float* const* rows, int64_t groups, int64_t depth, int64_t tap, int64_t c0, bool first, bool last) {
     if (g.pairs)
       for (int64_t i = 0; i < tiles * groups * kRows; i++) half_rows[i] = halves + i * depth, to_bf16(rows[i], depth, halves + i * depth);
-    // The sums of every tile's rows for columns [j0, j0 + columns).
-    const auto sum = [&](int64_t j0, int64_t columns, auto tile_of) {
-      alignas(64) float bias[kWidth] = {};
-      if (g.bias) std::memcpy(bias, g.bias + j0, columns * sizeof(float));
-      for (int64_t t = 0; t < tiles; t++) {
-        float* to[kRows];
-        const float* residual[kRows];
-        for (int i = 0; i < kRows; i++) {
-          const bool real = t * kRows + i < count;
-          to[i] = real ? row[t * kRows + i].out + j0 : spare.written;
-          residual[i] = real && g.ending.residual ? g.ending.residual + (to[i] - g.ending.y) : Spare::zeros();
-        }
-        Target target{to, columns, first, g.bias ? bias : nullptr};
-        if (last) target.residual = g.ending.residual ? residual : nullptr, target.activation = g.ending.activation, target.slope = g.ending.slope, target.slopes = g.ending.slopes ? g.ending.slopes + j0 : nullptr;
-        tile_of(t * groups * kRows, target);
-      }
-    };
     for (int64_t p = p0; p < p1; p++)
-      sum(p * kWidth, std::min<int64_t>(kWidth, g.columns - p * kWidth), [&](int64_t at, const Target& target) {
-        const int64_t panel = ((p * g.taps + tap) * g.c + c0) * kWidth;
+      each_tile(p * kWidth, std::min<int64_t>(kWidth, g.columns - p * kWidth), first, last, [&](int64_t t, const Target& target) {
+        const int64_t at = t * groups * kRows, panel = ((p * g.taps + tap) * g.c + c0) * kWidth;
         if (g.pairs) tile_pairs(half_rows + at, groups, depth / 2, g.pairs + panel, target);
         else tile_rows(rows + at, groups, depth, g.weights + panel, target);
       });
     if (g.few && p1 == panels_of(g.columns))
-      sum(g.columns, g.few, [&](int64_t at, const Target& target) { tile_few(rows + at, groups, depth, g.few_weights + tap * g.c, g.taps * g.c, target); });
+      each_tile(g.columns, g.few, first, last, [&](int64_t t, const Target& target) {
+        tile_few(rows + t * groups * kRows, groups, depth, g.few_weights + tap * g.c, g.taps * g.c, target);
+      });
   };
 
   if (g.c < kShort && g.taps > 1 && g.taps * g.c <= kThin) {  // thin source: a few floats per tap, so copy the rows together
@@ -122,15 +125,55 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
   }
 }
 
+// Few columns alone: the lanes run along the channels, two rows at a time.
+template <int kColumns> static void narrow_rows(const Gathered& g, int64_t begin, int64_t end) {
+  const int64_t stride = g.taps * g.c;
+  for (int64_t m = begin; m < end; m += 2) {
+    const Gathered::Row row[2] = {g.row(m), g.row(std::min(m + 1, end - 1))};
+    Vec sums[2][kColumns] = {};
+    float rest[2][kColumns] = {};
+    for (int64_t t = 0; t < g.taps; t++) {
+      const float *x0 = g.source(row[0], t), *x1 = g.source(row[1], t), *w = g.few_weights + t * g.c;
+      if (!x0 && !x1) continue;
+      if (!x0) x0 = Spare::zeros();
+      if (!x1) x1 = Spare::zeros();
+      int64_t c = 0;
+      for (; c + kLanes <= g.c; c += kLanes) {
+        const Vec a = load(x0 + c), b = load(x1 + c);
+#pragma GCC unroll 4
+        for (int j = 0; j < kColumns; j++) {
+          const Vec k = load(w + j * stride + c);
+          sums[0][j] += a * k, sums[1][j] += b * k;
+        }
+      }
+      for (; c < g.c; c++)
+        for (int j = 0; j < kColumns; j++) rest[0][j] += x0[c] * w[j * stride + c], rest[1][j] += x1[c] * w[j * stride + c];
+    }
+    for (int i = 0; i < 2; i++)
+      for (int j = 0; j < kColumns; j++) {
+        row[i].out[j] = total(sums[i][j]) + rest[i][j] + (g.bias ? g.bias[j] : 0.f);
+      }
+  }
+}
+
+static void narrow_product(const Gathered& g, Pool& pool) {
+  static constexpr void (*kernels[kFew])(const Gathered&, int64_t, int64_t) = {narrow_rows<1>, narrow_rows<2>, narrow_rows<3>, narrow_rows<4>};
+  pool.split(g.rows(), 128, [&](int64_t begin, int64_t end) {
+    kernels[g.few - 1](g, begin, end);
+    for (int64_t m = begin; m < end && !g.ending.empty(); m++) g.ending.row(g.row(m).out, g.few);
+  });
+}
+
 static void gathered_product(const Gathered& g, Pool& pool) {
   const int64_t block = kTiles * kRows, blocks = (g.rows() + block - 1) / block, panels = panels_of(g.columns);
   const int64_t chunks = g.pairs ? 8 : 16;  // enough for many threads; every one rounds its rows anew
-  const int64_t groups = std::max<int64_t>(1, std::min(panels, (chunks - 1 + blocks) / std::max<int64_t>(blocks, 1)));
+  const int64_t groups = std::min(panels, std::max<int64_t>(1, (chunks - 1 + blocks) / std::max<int64_t>(blocks, 1)));
   if (g.taps == 0)  // positions that no tap reaches
     return pool.split(g.rows(), 1024, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++)
         for (int64_t j = 0; j < g.columns + g.few; j++) g.row(row).out[j] = g.bias ? g.bias[j] : 0.f;
     });
+  if (g.columns == 0) return narrow_product(g, pool);
   pool.run(blocks * groups, [&](int64_t chunk) {
     const int64_t m0 = chunk / groups * block, count = std::min(block, g.rows() - m0);
     const int64_t p0 = chunk % groups * panels / groups, p1 = (chunk % groups + 1) * panels / groups;
@@ -146,7 +189,7 @@ void conv2d(const conv2d_args& p, Pool& pool) {
   const int64_t across = whole ? p.kw : 1, kw = p.kw / across, taps = p.beside ? 2 : p.kh * kw, c = icg * across;  // a second map is a second tap
   for (int64_t group = 0; group < p.groups; group++) {
     const float* w = p.w + group * ocg * taps * c;
-    int64_t few = Gathered::few_of(c, ocg);  // their weights are in order as they lie
+    int64_t few = Gathered::few_of(taps, c, ocg);  // their weights are in order as they lie
     const bool paired = p.bf16 && has_bf16() && p.groups == 1 && few < ocg && c >= 2 * kLanes && c % 2 == 0;
     if (paired) few = 0;
     const int64_t columns = ocg - few;
@@ -190,13 +233,12 @@ static void pack_turned(const conv2d_input_args& p, const float* w, const int32_
 void conv2d_input(const conv2d_input_args& p, Pool& pool) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, taps = p.kh * p.kw;
   if (icg == 1 && ocg == 1) return depthwise_input(p, pool);
-  const int64_t few = Gathered::few_of(ocg, icg), columns = icg - few;
-  for (int64_t group = 0; group < p.groups; group++) {
+    for (int64_t group = 0; group < p.groups; group++) {
     const float* w = p.w + group * ocg * taps * p.wc + p.w0;
     for (int64_t parity = 0; parity < p.sh * p.sw; parity++) {
       const int64_t qy = parity / p.sw, qx = parity % p.sw;
       if (qy >= p.ih || qx >= p.iw) continue;
-      Gathered g{p.y + group * ocg, nullptr, p.oh, p.ow, p.oc, ocg, p.x + group * icg, p.ih, p.iw, p.ic, columns, few, p.n, (p.ih - qy + p.sh - 1) / p.sh,
+      Gathered g{p.y + group * ocg, nullptr, p.oh, p.ow, p.oc, ocg, p.x + group * icg, p.ih, p.iw, p.ic, icg, 0, p.n, (p.ih - qy + p.sh - 1) / p.sh,
                  (p.iw - qx + p.sw - 1) / p.sw, 1, 1, p.sh, p.sw, qy, qx, 0, {}, {}, p.scratch, nullptr, p.bias ? p.bias + group * icg : nullptr, {}};
       int32_t kernel[kMaxTaps];  // the taps that reach this parity, in the order of their pixels
       for (int64_t t = taps; t-- > 0;) {
@@ -204,7 +246,8 @@ void conv2d_input(const conv2d_input_args& p, Pool& pool) {
         if (y % p.sh || x % p.sw) continue;
         kernel[g.taps] = int32_t(t), g.ty[g.taps] = int32_t(y / p.sh), g.tx[g.taps] = int32_t(x / p.sw), g.taps++;
       }
-      float* few_weights = p.scratch + panels_of(columns) * g.taps * ocg * kWidth;
+      g.few = Gathered::few_of(g.taps, ocg, icg), g.columns = icg - g.few;
+      float* few_weights = p.scratch + panels_of(g.columns) * g.taps * ocg * kWidth;
       g.few_weights = few_weights;
       pack_turned(p, w, kernel, g, few_weights, pool);
       gathered_product(g, pool);

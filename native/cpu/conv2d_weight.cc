@@ -34,7 +34,7 @@ struct WeightProblem {
     blocks = together ? 1 : panels_of(icg);
     block = p.n * yp * xp * pixel;
     columns = together ? p.kw * icg : icg;
-    few = few_columns(ocg, columns);
+    few = ocg < kLanes ? 0 : few_columns(columns);
     steps = together ? p.kh : p.kh * p.kw;
     padded = p.scratch;
     turned = padded + (blocks * block + kWidth + 15) / 16 * 16;

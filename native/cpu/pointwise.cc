@@ -22,7 +22,7 @@ struct Block {
 struct Pointwise {
   const conv2d_weight_args& p;
   int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, maps = p.beside ? 2 : 1, width = maps * icg, pixels = p.n * p.oh * p.ow;
-  int64_t few = few_columns(ocg, icg);  // of each map
+  int64_t few = ocg < kLanes ? 0 : few_columns(icg);  // of each map
   int64_t panels = panels_of(icg - few) * maps, groups = (ocg + kRows - 1) / kRows, blocks = (pixels + kPixels - 1) / kPixels;  // of columns, of rows of dW; of pixels
   const float *x, *dy;  // of this group of channels
   float* dw;

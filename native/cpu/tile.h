@@ -105,35 +105,47 @@ static inline void tile_rows(const float* const* a, int64_t groups, int64_t dept
 
 // The columns beyond whole vectors where they are few: a vector of them would leave most lanes idle, so the lanes run along the terms.
 inline constexpr int64_t kFew = 4;
-static inline int64_t few_columns(int64_t terms, int64_t columns) { return columns % kLanes <= kFew && terms >= kLanes ? columns % kLanes : 0; }
+static inline int64_t few_columns(int64_t columns) { return columns % kLanes <= kFew ? columns % kLanes : 0; }
+// Where that pays for adding up the lanes, and for writing each sum alone, which takes as long as 16 products.
+static inline int64_t few_columns(int64_t terms, int64_t columns) {
+  const int64_t few = few_columns(columns);
+  return few * (terms / kLanes + 16) < terms ? few : 0;
+}
 
 // Of them b lies as [column][groups][depth], columns `stride` floats apart. Several rows at a time, since a sum waits for the one before.
 template <int kColumns> static __attribute__((noinline)) void tile_few_of(const float* const* a, int64_t groups, int64_t depth, const float* b, int64_t stride, const Target& t) {
-  constexpr int kR = kColumns == 1 ? kRows : kColumns == 2 ? kRows / 2 : 2;
-  float found[kRows * kLanes];
+  constexpr int kR = kColumns == 1 ? kRows : kColumns == 2 ? kRows / 2 : kRows == 8 ? 4 : 2;
   for (int r = 0; r < kRows; r += kR) {
     Vec sums[kR][kColumns] = {};
     for (int64_t g = 0; g < groups; g++) {
       const float *const* row = a + g * kRows + r, *const w = b + g * depth;
       const auto add = [&](int64_t k, auto... left) __attribute__((always_inline)) {
-        Vec v[kColumns];
-#pragma GCC unroll 4
-        for (int j = 0; j < kColumns; j++) v[j] = load(w + j * stride + k, left...);
+        Vec s[kR];
 #pragma GCC unroll 8
-        for (int i = 0; i < kR; i++) {
-          const Vec s = load(row[i] + k, left...);
+        for (int i = 0; i < kR; i++) s[i] = load(row[i] + k, left...);
 #pragma GCC unroll 4
-          for (int j = 0; j < kColumns; j++) sums[i][j] += s * v[j];
+        for (int j = 0; j < kColumns; j++) {
+          const Vec v = load(w + j * stride + k, left...);
+#pragma GCC unroll 8
+          for (int i = 0; i < kR; i++) sums[i][j] += s[i] * v;
         }
       };
       int64_t k = 0;
       for (; k + kLanes <= depth; k += kLanes) add(k);
       if (k < depth) add(k, depth - k);
     }
+    float found[kR][kColumns];
+#pragma GCC unroll 8
     for (int i = 0; i < kR; i++)
-      for (int j = 0; j < kColumns; j++) found[(r + i) * kLanes + j] = total(sums[i][j]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kColumns; j++) found[i][j] = total(sums[i][j]);
+    for (int i = 0; i < kR; i++)
+      for (int j = 0; j < kColumns; j++) {
+        float& y = t.rows[r + i][j];
+        const float z = found[i][j] + (!t.first ? y : t.bias ? t.bias[j] : 0.f) + (t.residual ? t.residual[r + i][j] : 0.f);
+        y = activated(z, t.activation, t.slopes ? t.slopes[j] : t.slope);
+      }
   }
-  finish_ragged<1>(found, kRows, t);
 }
 
 static inline void tile_few(const float* const* a, int64_t groups, int64_t depth, const float* b, int64_t stride, const Target& t) {

@@ -279,7 +279,10 @@ const cases: Case = {
     ended('residual and PReLU, depthwise', [1, 6, 5, 19], [19, 3, 3, 1], 2, { padding: 1, groups: 19, prelu: true }),
     ended('residual and PReLU, narrow output', [1, 5, 5, 17], [3, 1, 1, 17], 2, { prelu: true }),
     ended('residual and PReLU, few outputs beyond vectors', [1, 5, 5, 17], [35, 1, 1, 17], 2, { prelu: true }),
-    ended('residual and PReLU, Winograd, few beyond vectors', [1, 9, 10, 32], [35, 3, 3, 32], 2, { padding: 1, prelu: true }),
+    ended('residual and PReLU, Winograd, few beyond vectors', [1, 9, 10, 32], [35, 3, 3, 32], 2, {
+      padding: 1,
+      prelu: true,
+    }),
     ended('residual and PReLU, Winograd', [1, 9, 10, 32], [37, 3, 3, 32], 2, { padding: 1, prelu: true }),
     inBf16('1x1', [1, 7, 7, 96], [40, 1, 1, 96]),
     inBf16('3x3 stride 2, ragged', [2, 9, 8, 34], [37, 3, 3, 34], { padding: 1, stride: 2 }),
