@@ -55,7 +55,7 @@ static void block_of_rows(const Gathered& g, int64_t m0, int64_t count, int64_t 
   }
 
   // Calls sum(tile, target) for every tile of columns [j0, j0 + columns).
-  const auto each_tile = [&](int64_t j0, int64_t columns, bool first, bool last, auto sum) {
+  const auto each_tile = [&](int64_t j0, int64_t columns, bool first, bool last, auto sum) __attribute__((always_inline)) {
     alignas(64) float bias[kWidth] = {};
     if (g.bias) std::memcpy(bias, g.bias + j0, columns * sizeof(float));
     for (int64_t t = 0; t < tiles; t++) {
