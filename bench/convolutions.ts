@@ -2,7 +2,7 @@
 // width 64, batch 1: forward, input gradient and weight gradient, in GFLOP/s and as a share of the machine's peak, beside PyTorch
 // (eager and channels_last, in turns of many calls) where a Python that has it is given or found. With --device cuda [--precision bf16] [--batch 16]
 // both sides replay a graph of several calls, one after the other: what is compared is cuDNN's kernels and ours, not how they are started. With --ragged
-// instead what odd sizes cost (ragged.ts).
+// instead what odd sizes cost (ragged.ts; --only 1x1 here too).
 import { parseArgs } from 'node:util';
 import { capture, conv2d, randn, setDefaultDevice, slice, type Tensor, tidy } from '../src/tensor/index.js';
 import { measurePeak, wait } from './peak.js';
@@ -62,11 +62,12 @@ const repeats = whole('repeats', given.repeats);
 const shapes = (device === 'sim' ? TINY : SHAPES)
   .map(([k, ic, oc, side]) => ({ k, ic, oc, side, name: `${k}x${k} ${ic}->${oc} @${side}` }))
   .filter(({ name }) => name.includes(given.only));
-if (shapes.length === 0) throw new RangeError(`--only: no convolution's name has '${given.only}' in it`);
+if (shapes.length === 0 && !given.ragged)
+  throw new RangeError(`--only: no convolution's name has '${given.only}' in it`);
 
 const about = machine();
 if (given.ragged) {
-  const rows = measureRagged(repeats);
+  const rows = measureRagged(repeats, given.only);
   if (given.json) writeResult(given.json, { bench: 'ragged', machine: about, repeats, rows });
   process.exit();
 }

@@ -77,10 +77,10 @@ function turn(subject: Subject): void {
   subject.least = Math.min(subject.least, performance.now() - start);
 }
 
-/** Prints all of it, and what is a cliff. The sizes take turns, so that a busy neighbour slows all of them down. */
-export function measureRagged(repeats: number): RaggedRow[] {
+/** Prints the kinds whose names have `only` in them, and what is a cliff. The sizes take turns, so that a busy neighbour slows all of them down. */
+export function measureRagged(repeats: number, only: string): RaggedRow[] {
   const rows: RaggedRow[] = [];
-  for (const kind of KINDS) {
+  for (const kind of KINDS.filter(({ name }) => name.includes(only))) {
     const all = subjects(kind);
     for (let i = 0; i < repeats; i++) for (const subject of all) turn(subject);
     const rates = all.map(({ flops, calls, least }) => (flops * calls) / least / 1e6);

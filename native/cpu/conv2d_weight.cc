@@ -20,7 +20,7 @@ struct WeightProblem {
   int64_t icg, ocg, yp, xp;  // padded size, as far as the kernel reaches
   int64_t pixel;             // floats from pixel to pixel in the copy
   int64_t blocks, block;     // channel blocks and the floats of one
-  int64_t columns, steps;    // columns of a kernel position, and how many such positions there are
+  int64_t columns, few, steps;  // columns of a kernel position, few of them beyond whole vectors, and how many such positions there are
   bool together;             // a row of the kernel is one run of columns
   float *padded, *turned;
 
@@ -34,12 +34,27 @@ struct WeightProblem {
     blocks = together ? 1 : panels_of(icg);
     block = p.n * yp * xp * pixel;
     columns = together ? p.kw * icg : icg;
+    few = ocg < kLanes ? 0 : few_columns(columns);
     steps = together ? p.kh : p.kh * p.kw;
     padded = p.scratch;
     turned = padded + (blocks * block + kWidth + 15) / 16 * 16;
   }
   int64_t pixels() const { return p.n * p.oh * p.ow; }
   int64_t groups() const { return (ocg + kRows - 1) / kRows; }
+  int64_t width() const { return steps * columns; }  // of dW
+  int64_t few_groups() const { return (steps * few + kRows - 1) / kRows; }
+
+  // Where column j of kernel position k lies in the copy.
+  const float* column(int64_t k, int64_t j) const {
+    const int64_t ky = together ? k : k / p.kw, kx = together ? 0 : k % p.kw, b = together ? 0 : j / kWidth;
+    return padded + b * block + (ky * p.dh * xp + kx * p.dw) * pixel + j - b * kWidth;
+  }
+  // Rows of the image from `row` on, as many as are summed up together: how many, and where they lie in the copy.
+  int64_t stretches(int64_t row, int64_t* offsets) const {
+    const int64_t count = std::min(std::clamp<int64_t>(kPixels / p.ow, 1, kStretches), p.n * p.oh - row);
+    for (int64_t s = 0; s < count; s++) offsets[s] = ((row + s) / p.oh * yp + (row + s) % p.oh * p.sh) * xp * pixel;
+    return count;
+  }
 
   void copy_x(Pool& pool) const {
     pool.split(p.n * yp, 4, [&](int64_t begin, int64_t end) {
@@ -93,33 +108,45 @@ struct WeightProblem {
   }
 };
 
-// Channel groups [g0, g1) of dW for columns [j0, j0 + panels * kWidth) of every kernel position, or of one when `step` is given.
-void weight_part(const WeightProblem& q, int64_t block, int64_t j0, int64_t step0, int64_t step1, int64_t g0, int64_t g1) {
+// Channel groups [g0, g1) of dW for columns [j0, j0 + kWidth) of kernel positions [step0, step1).
+void weight_part(const WeightProblem& q, int64_t j0, int64_t step0, int64_t step1, int64_t g0, int64_t g1) {
   const auto& p = q.p;
-  const int64_t width = p.kh * p.kw * q.icg, columns = std::min<int64_t>(kWidth, q.columns - block * kWidth * !q.together - j0);
-  const int64_t rows = p.n * p.oh, at_once = std::clamp<int64_t>(kPixels / p.ow, 1, kStretches);
-  const float* x = q.padded + block * q.block + j0;
+  const int64_t columns = std::min<int64_t>(kWidth, q.columns - q.few - j0);
+  int64_t offsets[kStretches];
   Spare spare;
-  for (int64_t row = 0; row < rows; row += at_once) {
-    const int64_t count = std::min(at_once, rows - row);
-    int64_t offsets[kStretches];
-    for (int64_t s = 0; s < count; s++) {
-      const int64_t image = (row + s) / p.oh, oy = (row + s) % p.oh;
-      offsets[s] = (image * q.yp + oy * p.sh) * q.xp * q.pixel;
-    }
+  for (int64_t row = 0, count; row < p.n * p.oh; row += count) {
+    count = q.stretches(row, offsets);
     for (int64_t g = g0; g < g1; g++) {
       const int64_t real = std::min<int64_t>(kRows, q.ocg - g * kRows);
       const float* a = q.turned + (g * q.pixels() + row * p.ow) * kRows;
       const TilePixels tile = tile_pixels_of(real, columns);
       for (int64_t k = step0; k < step1; k++) {
-        const int64_t ky = q.together ? k : k / p.kw, kx = q.together ? 0 : k % p.kw;
         float* out[kRows];
-        float* to = q.dw + g * kRows * width + (q.together ? ky * q.columns + j0 : k * q.icg + block * kWidth);
-        for (int i = 0; i < kRows; i++) out[i] = i < real ? to + i * width : spare.written;
-        tile(a, x + (ky * p.dh * q.xp + kx * p.dw) * q.pixel, offsets, count, p.ow, p.sw * q.pixel, {out, columns, row == 0, nullptr});
+        for (int i = 0; i < kRows; i++) out[i] = i < real ? q.dw + (g * kRows + i) * q.width() + k * q.columns + j0 : spare.written;
+        tile(a, q.column(k, j0), offsets, count, p.ow, p.sw * q.pixel, {out, columns, row == 0, nullptr});
       }
     }
   }
+}
+
+// The few columns of every kernel position, of which this takes kRows, for kWidth output channels from o on.
+void few_part(const WeightProblem& q, int64_t group, int64_t o) {
+  const auto& p = q.p;
+  const int64_t first = group * kRows, real = std::min<int64_t>(kRows, q.steps * q.few - first), columns = std::min<int64_t>(kWidth, q.ocg - o);
+  alignas(64) float sums[kRows][kWidth] = {};
+  const float* a[kRows];
+  float *out[kRows], *to[kRows];
+  for (int64_t i = 0; i < real; i++) {
+    const int64_t k = (first + i) / q.few, j = q.columns - q.few + (first + i) % q.few;
+    a[i] = q.column(k, j), out[i] = sums[i], to[i] = q.dw + o * q.width() + k * q.columns + j;
+  }
+  int64_t offsets[kStretches];
+  for (int64_t row = 0, count; row < p.n * p.oh; row += count) {
+    count = q.stretches(row, offsets);
+    tile_few_pixels_of(real, columns)(a, offsets, count, p.ow, p.sw * q.pixel, q.dy + row * p.ow * p.oc + o, columns, p.oc, {out, kWidth, false, nullptr});
+  }
+  for (int64_t c = 0; c < columns; c++)
+    for (int64_t i = 0; i < real; i++) to[i][c * q.width()] = sums[i][c];
 }
 
 }  // namespace
@@ -133,13 +160,12 @@ void conv2d_weight(const conv2d_weight_args& p, Pool& pool) {
     q.copy_x(pool);
     q.turn_dy(pool);
     // A chunk is a panel for all kernel positions, which then share a reading of X, unless that leaves threads idle.
-    const int64_t panels = q.together ? panels_of(q.columns) : q.blocks;
-    const int64_t by_step = panels < kChunks ? q.steps : 1, parts = panels * by_step;
-    const int64_t by_group = std::clamp<int64_t>(kChunks / parts, 1, q.groups());
-    pool.run(parts * by_group, [&](int64_t chunk) {
+    const int64_t panels = panels_of(q.columns - q.few), by_step = panels < kChunks ? q.steps : 1, parts = panels * by_step;
+    const int64_t by_group = std::clamp<int64_t>(kChunks / std::max<int64_t>(parts, 1), 1, q.groups()), chunks = parts * by_group;
+    pool.run(chunks + q.few_groups() * panels_of(q.ocg), [&](int64_t chunk) {
+      if (chunk >= chunks) return few_part(q, (chunk - chunks) % q.few_groups(), (chunk - chunks) / q.few_groups() * kWidth);
       const int64_t part = chunk / by_group, g = chunk % by_group, panel = part / by_step, step = part % by_step;
-      weight_part(q, q.together ? 0 : panel, q.together ? panel * kWidth : 0, step, by_step == 1 ? q.steps : step + 1, g * q.groups() / by_group,
-                  (g + 1) * q.groups() / by_group);
+      weight_part(q, panel * kWidth, step, by_step == 1 ? q.steps : step + 1, g * q.groups() / by_group, (g + 1) * q.groups() / by_group);
     });
   }
 }

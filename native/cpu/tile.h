@@ -103,6 +103,56 @@ static inline void tile_rows(const float* const* a, int64_t groups, int64_t dept
   else tile_rows_of<kVectors>(a, groups, depth, b, t);
 }
 
+// The columns beyond whole vectors where they are few: a vector of them would leave most lanes idle, so the lanes run along the terms.
+inline constexpr int64_t kFew = 4;
+static inline int64_t few_columns(int64_t columns) { return columns % kLanes <= kFew ? columns % kLanes : 0; }
+// Where that pays for adding up the lanes, and for writing each sum alone, which takes as long as 16 products.
+static inline int64_t few_columns(int64_t terms, int64_t columns) {
+  const int64_t few = few_columns(columns);
+  return few * (terms / kLanes + 16) < terms ? few : 0;
+}
+
+// Of them b lies as [column][groups][depth], columns `stride` floats apart. Several rows at a time, since a sum waits for the one before.
+template <int kColumns> static __attribute__((noinline)) void tile_few_of(const float* const* a, int64_t groups, int64_t depth, const float* b, int64_t stride, const Target& t) {
+  constexpr int kR = kColumns == 1 ? kRows : kColumns == 2 ? kRows / 2 : kRows == 8 ? 4 : 2;
+  for (int r = 0; r < kRows; r += kR) {
+    Vec sums[kR][kColumns] = {};
+    for (int64_t g = 0; g < groups; g++) {
+      const float *const* row = a + g * kRows + r, *const w = b + g * depth;
+      const auto add = [&](int64_t k, auto... left) __attribute__((always_inline)) {
+        Vec s[kR];
+#pragma GCC unroll 8
+        for (int i = 0; i < kR; i++) s[i] = load(row[i] + k, left...);
+#pragma GCC unroll 4
+        for (int j = 0; j < kColumns; j++) {
+          const Vec v = load(w + j * stride + k, left...);
+#pragma GCC unroll 8
+          for (int i = 0; i < kR; i++) sums[i][j] += s[i] * v;
+        }
+      };
+      int64_t k = 0;
+      for (; k + kLanes <= depth; k += kLanes) add(k);
+      if (k < depth) add(k, depth - k);
+    }
+    float found[kR][kColumns];
+#pragma GCC unroll 8
+    for (int i = 0; i < kR; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < kColumns; j++) found[i][j] = total(sums[i][j]);
+    for (int i = 0; i < kR; i++)
+      for (int j = 0; j < kColumns; j++) {
+        float& y = t.rows[r + i][j];
+        const float z = found[i][j] + (!t.first ? y : t.bias ? t.bias[j] : 0.f) + (t.residual ? t.residual[r + i][j] : 0.f);
+        y = activated(z, t.activation, t.slopes ? t.slopes[j] : t.slope);
+      }
+  }
+}
+
+static inline void tile_few(const float* const* a, int64_t groups, int64_t depth, const float* b, int64_t stride, const Target& t) {
+  static constexpr decltype(&tile_few_of<1>) tiles[kFew] = {tile_few_of<1>, tile_few_of<2>, tile_few_of<3>, tile_few_of<4>};
+  tiles[t.columns - 1](a, groups, depth, b, stride, t);
+}
+
 // The same over pixels: a lies as [pixel][kRows], b at base + offsets[s] for `count` stretches of `length` pixels, `step` floats apart.
 template <int kR, int kV> static __attribute__((noinline)) void tile_pixels(const float* a, const float* base, const int64_t* offsets, int64_t count, int64_t length,
                                                              int64_t step, const Target& t) {
@@ -133,6 +183,39 @@ template <int kV, int... kR> static inline TilePixels tile_pixels_of(int64_t row
 static inline TilePixels tile_pixels_of(int64_t rows, int64_t columns) {
   constexpr auto counts = std::make_integer_sequence<int, kRows>();
   return columns <= kLanes ? tile_pixels_of<1>(rows, counts) : tile_pixels_of<kVectors>(rows, counts);
+}
+
+// The same of few columns: the lanes run along b, `columns` of it real, as it lies `pixel` floats apart; a lies by pointer, `step` floats apart.
+template <int kR, int kV> static __attribute__((noinline)) void tile_few_pixels(const float* const* a, const int64_t* offsets, int64_t count, int64_t length, int64_t step,
+                                                                                const float* b, int64_t columns, int64_t pixel, const Target& t) {
+  Vec sums[kR][kV] = {};
+  for (int64_t s = 0; s < count; s++) {
+    const float* row[kR];
+#pragma GCC unroll 8
+    for (int i = 0; i < kR; i++) row[i] = a[i] + offsets[s];
+    for (int64_t x = 0; x < length; x++, b += pixel) {
+      Vec v[kV];
+#pragma GCC unroll 2
+      for (int j = 0; j < kV; j++) v[j] = load(b + j * kLanes, columns - j * kLanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < kR; i++) {
+        const Vec k = splat(row[i][x * step]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kV; j++) sums[i][j] += k * v[j];
+      }
+    }
+  }
+  finish<kR, kV>(sums, t);
+}
+
+using TileFewPixels = decltype(&tile_few_pixels<1, 1>);
+template <int kV, int... kR> static inline TileFewPixels tile_few_pixels_of(int64_t rows, std::integer_sequence<int, kR...>) {
+  static constexpr TileFewPixels tiles[] = {tile_few_pixels<kR + 1, kV>...};
+  return tiles[rows - 1];
+}
+static inline TileFewPixels tile_few_pixels_of(int64_t rows, int64_t columns) {
+  constexpr auto counts = std::make_integer_sequence<int, kRows>();
+  return columns <= kLanes ? tile_few_pixels_of<1>(rows, counts) : tile_few_pixels_of<kVectors>(rows, counts);
 }
 
 // Numbers of a where bit kBit of their place is 0, of b kBit before them elsewhere; and the other way round.

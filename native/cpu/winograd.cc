@@ -46,12 +46,16 @@ template <class Form> struct Problem {
   int64_t depth, passes;  // channels per pass
   int64_t tiles;          // per block
   int64_t height = p.oh / kScale, width = p.ow / kScale;  // as written
+  int64_t few = few_columns(p.ic, p.oc), columns = p.oc - few, panels = panels_of(columns) + (few > 0);  // the last panel is of the few
 
   explicit Problem(const Source& s)
       : p(s), tiling{s.x, s.n, s.ih, s.iw, s.ic, s.oh, s.ow, s.ph, s.pw}, depth(std::min(s.ic, s.kept ? kChannels : kFewChannels)), passes((s.ic + depth - 1) / depth),
         tiles(std::clamp<int64_t>(Block<Form>::kRoom / depth / kRows, 1, Block<Form>::kTiles / kRows) * kRows) {}
 
   int64_t channels(int64_t pass) const { return std::min(depth, p.ic - pass * depth); }
+  bool is_few(int64_t panel) const { return panel == panels_of(columns); }
+  int64_t first(int64_t panel) const { return std::min(panel * kWidth, columns); }
+  int64_t count(int64_t panel) const { return is_few(panel) ? few : std::min<int64_t>(kWidth, columns - first(panel)); }
   // Floats from plane to plane of the weights of a panel and pass, and where they are kept.
   int64_t plane(int64_t pass) const { return channels(pass) * kWidth + 16; }
   float* weights(int64_t panel, int64_t pass) const { return p.scratch + Form::kPlanes * (panel * (p.ic * kWidth + 16 * passes) + pass * (depth * kWidth + 16)); }
@@ -78,19 +82,23 @@ void read_weights(const Source& p, int64_t t, int64_t o, int64_t columns, int64_
   for (int i = 0; i < kLanes; i++) k[i] = v[i];
 }
 
-// Weights of a panel and pass to [plane][channel][kWidth].
+// Weights of a panel and pass to [plane][channel][kWidth], of few columns to [plane][column][channel].
 template <class Form> void transform_weights(const Problem<Form>& q, int64_t panel, int64_t pass, float* to) {
   const int64_t end = q.channels(pass);
   for (int64_t c0 = 0; c0 < end; c0 += kLanes)
-    for (int v = 0; v < kVectors; v++) {
-      const int64_t o = panel * kWidth + v * kLanes, count = std::min<int64_t>(kLanes, end - c0);
+    for (int64_t j = 0; j < q.count(panel); j += kLanes) {
+      const int64_t o = q.first(panel) + j, count = std::min<int64_t>(kLanes, end - c0);
       Vec k[9][kLanes];
       for (int t = 0; t < 9; t++) read_weights(q.p, t, o, q.p.oc - o, pass * q.depth + c0, count, k[t]);
       for (int64_t c = 0; c < count; c++) {
         Vec g[9], u[Form::kPlanes];
         for (int t = 0; t < 9; t++) g[t] = k[t][c];
         RESCUNET_BOTH(Form, 3, Form::kIn, weight, g, u);
-        for (int i = 0; i < Form::kPlanes; i++) store(to + i * q.plane(pass) + (c0 + c) * kWidth + v * kLanes, u[i]);
+        if (q.is_few(panel))
+          for (int i = 0; i < Form::kPlanes; i++)
+            for (int64_t f = 0; f < q.few; f++) to[i * q.plane(pass) + f * end + c0 + c] = u[i][f];
+        else
+          for (int i = 0; i < Form::kPlanes; i++) store(to + i * q.plane(pass) + (c0 + c) * kWidth + j, u[i]);
       }
     }
 }
@@ -108,7 +116,7 @@ template <class Form> void transform_input(const Problem<Form>& q, int64_t tile0
 
 // sums [plane][tile][column] (+)= input [plane][tile][channel] weights [plane][channel][column], of one panel
 template <class Form> void multiply(const Problem<Form>& q, const float* input, const float* weights, int64_t count, int64_t panel, int64_t pass, float* sums) {
-  const int64_t columns = q.p.oc - panel * kWidth <= kLanes ? kLanes : kWidth;
+  const int64_t columns = q.count(panel) <= kLanes ? kLanes : kWidth;
   for (int64_t k = 0; k < Form::kPlanes; k++)
     for (int64_t t = 0; t < count; t += kRows) {
       const float* rows[kRows];
@@ -117,7 +125,8 @@ template <class Form> void multiply(const Problem<Form>& q, const float* input, 
         rows[i] = input + k * Block<Form>::kInputPlane + (t + i) * q.depth;
         out[i] = sums + k * Block<Form>::kSumPlane + (t + i) * kWidth;
       }
-      tile_rows(rows, 1, q.channels(pass), weights + k * q.plane(pass), {out, columns, pass == 0, nullptr});
+      if (q.is_few(panel)) tile_few(rows, 1, q.channels(pass), weights + k * q.plane(pass), q.channels(pass), {out, q.few, pass == 0, nullptr});
+      else tile_rows(rows, 1, q.channels(pass), weights + k * q.plane(pass), {out, columns, pass == 0, nullptr});
     }
 }
 
@@ -137,7 +146,7 @@ template <class Form> inline void transform_sums(const Problem<Form>& q, const f
 
 // One panel of the outputs.
 template <class Form> void write_outputs(const Problem<Form>& q, int64_t tile0, int64_t count, int64_t panel, const float* sums) {
-  const int64_t j0 = panel * kWidth, columns = std::min<int64_t>(kWidth, q.p.oc - j0);
+  const int64_t j0 = q.first(panel), columns = q.count(panel);
   for (int64_t t = 0; t < count; t++) {
     const auto [image, y0, x0] = q.tiling.tile(tile0 + t);
     const int64_t y = y0 / q.kScale, x = x0 / q.kScale;
@@ -168,7 +177,7 @@ template <class Form> void block_of_tiles(const Problem<Form>& q, int64_t tile0,
 
 template <class Form> void convolve(const Source& p, Pool& pool) {
   const Problem<Form> q(p);
-  const int64_t panels = panels_of(p.oc), tiles = q.tiling.tiles(), blocks = (tiles + q.tiles - 1) / q.tiles;
+  const int64_t panels = q.panels, tiles = q.tiling.tiles(), blocks = (tiles + q.tiles - 1) / q.tiles;
   if (p.kept && !p.packed)
     pool.run(panels * q.passes, [&](int64_t i) { transform_weights(q, i / q.passes, i % q.passes, q.weights(i / q.passes, i % q.passes)); });
   const int64_t groups = std::clamp<int64_t>(kChunks / blocks, 1, (panels + kPanels - 1) / kPanels);
@@ -191,7 +200,7 @@ void winograd(const winograd_args& p, Pool& pool) {
 }
 
 void winograd_up(const winograd_up_args& p, Pool& pool) {
-  const int64_t channels = p.ic + p.sc, small = 9 * ((p.ic + 63) / 64) * ((p.oc + 63) / 64) * 64 * 66;
+  const int64_t channels = p.ic + p.sc, small = 9 * ((p.ic + 63) / 64) * (2 * ((p.oc + 63) / 64) + 1) * 64 * 33;  // as conv2d_forms.ts has it
   const Ending last{p.y, p.residual, p.activation, p.slope, p.slopes};
   const Source up{p.x, p.w, p.n, p.ih, p.iw, p.ic, channels, false, p.y, p.oh, p.ow, p.oc, 1, 1, p.bias, p.skip ? Ending{} : last, p.scratch, p.kept != 0, p.packed != 0};
   convolve<Up>(up, pool);

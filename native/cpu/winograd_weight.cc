@@ -79,14 +79,14 @@ void multiply(const Problem& q, float* input, const Problem::Columns& columns, i
     const int64_t count = std::min(kTiles, end - tile0);
     for (int64_t t = 0; t < count; t++) {
       const Tiles::Patch patch = columns.from.patch(columns.from.tile(tile0 + t), columns.c);
-      for (int64_t v = 0; v < kWidth; v += kLanes) Tiles::transform(patch, v, columns.count - v, input + t * kWidth + v, kInputPlane);
+      for (int64_t v = 0; v < std::min<int64_t>(kWidth, columns.count); v += kLanes) Tiles::transform(patch, v, columns.count - v, input + t * kWidth + v, kInputPlane);
     }
     const float* turned = q.turned(tile0, 0, 0);
     for (int64_t k = 0; k < kPlanes; k++)
       for (int64_t g = g0; g < g1; g++) {
         float* out[kRows];
         for (int i = 0; i < kRows; i++) out[i] = sums + (g - g0) * kSums + (k * kRows + i) * kWidth;
-        tile_pixels<kRows, kVectors>(turned + (k * q.groups + g) * q.together * kRows, input + k * kInputPlane, &none, 1, count, kWidth, {out, kWidth, tile0 == begin, nullptr});
+        tile_pixels_of(std::min<int64_t>(kRows, q.oc - g * kRows), columns.count)(turned + (k * q.groups + g) * q.together * kRows, input + k * kInputPlane, &none, 1, count, kWidth, {out, columns.count <= kLanes ? kLanes : kWidth, tile0 == begin, nullptr});
       }
   }
 }
@@ -94,7 +94,7 @@ void multiply(const Problem& q, float* input, const Problem::Columns& columns, i
 // G^T M G to dW [oc, 3, 3, channels].
 void write_weights(const Problem& q, const float* all, const Problem::Columns& columns, int64_t g0, int64_t g1) {
   for (int64_t o = g0 * kRows; o < std::min(g1 * kRows, q.oc); o++)
-    for (int v = 0; v < kVectors; v++) {
+    for (int v = 0; v * kLanes < std::min<int64_t>(kWidth, columns.count); v++) {
       const float* sums = all + (o / kRows - g0) * kSums + o % kRows * kWidth + v * kLanes;
       Vec m[36], w[9];
       for (int k = 0; k < kPlanes; k++) m[k] = load(sums + k * kRows * kWidth);

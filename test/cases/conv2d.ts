@@ -235,6 +235,25 @@ const cases: Case = {
       tolerance: 1e-5,
       differences: false,
     },
+    // A few channels beyond whole vectors, of 4 to 16, in every pass.
+    ...[
+      conv('65 channels, stride 2', [2, 8, 9, 65], [66, 4, 4, 65], { padding: 1, stride: 2, bias: true }),
+      conv('17 channels in each of two groups', [1, 6, 5, 34], [38, 3, 3, 17], { padding: 1, groups: 2, bias: true }),
+      conv('1x1, 65 channels, ranges of pixels', [1, 31, 27, 65], [67, 1, 1, 65]),
+      conv('1x1, three channels', [1, 9, 7, 3], [65, 1, 1, 3]),
+      conv('3x1, one channel in each of two groups', [1, 9, 7, 2], [40, 3, 1, 1], { padding: [1, 0], groups: 2 }),
+      conv('depthwise, 97 channels, 5x5', [2, 9, 8, 97], [97, 5, 5, 1], { padding: 2, groups: 97 }),
+    ].map((sample) => ({ ...sample, differences: false })),
+    {
+      ...conv('Winograd, 65 channels', [1, 17, 15, 65], [65, 3, 3, 65], { padding: 1, bias: true }),
+      tolerance: 1e-5,
+      differences: false,
+    },
+    {
+      ...conv('Winograd, 49 channels, few tiles', [1, 8, 7, 49], [50, 3, 3, 49], { padding: 1 }),
+      tolerance: 1e-5,
+      differences: false,
+    },
     conv('few outputs', [2, 9, 21, 16], [3, 3, 3, 16], { padding: 1, bias: true }),
     conv('few outputs, ragged channels, stride 2', [1, 8, 11, 18], [5, 3, 3, 18], { padding: 1, stride: 2 }),
     conv('few outputs, dilated', [1, 9, 7, 12], [2, 2, 3, 12], { padding: 2, dilation: 2, bias: true }),
@@ -259,6 +278,11 @@ const cases: Case = {
     ended('residual and PReLU, two groups', [1, 5, 6, 8], [6, 3, 3, 4], 2, { groups: 2, prelu: true }),
     ended('residual and PReLU, depthwise', [1, 6, 5, 19], [19, 3, 3, 1], 2, { padding: 1, groups: 19, prelu: true }),
     ended('residual and PReLU, narrow output', [1, 5, 5, 17], [3, 1, 1, 17], 2, { prelu: true }),
+    ended('residual and PReLU, few outputs beyond vectors', [1, 5, 5, 17], [35, 1, 1, 17], 2, { prelu: true }),
+    ended('residual and PReLU, Winograd, few beyond vectors', [1, 9, 10, 32], [35, 3, 3, 32], 2, {
+      padding: 1,
+      prelu: true,
+    }),
     ended('residual and PReLU, Winograd', [1, 9, 10, 32], [37, 3, 3, 32], 2, { padding: 1, prelu: true }),
     inBf16('1x1', [1, 7, 7, 96], [40, 1, 1, 96]),
     inBf16('3x3 stride 2, ragged', [2, 9, 8, 34], [37, 3, 3, 34], { padding: 1, stride: 2 }),

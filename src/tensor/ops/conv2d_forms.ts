@@ -43,11 +43,11 @@ const xShape = (g: Geometry): Shape => [g.n, g.ih, g.iw, g.ic];
 const yShape = (g: Geometry): Shape => [g.n, g.oh, g.ow, g.oc];
 const wShape = (g: Geometry): Shape => [g.oc, g.kh, g.kw, g.ic / g.groups];
 
-/** Floats of packed weights: the factor that becomes panel columns is rounded up; depthwise weights are only turned. */
+/** Floats of packed weights: the factor that becomes panel columns is rounded up, up to four turned ones beside; depthwise weights are only turned. */
 function scratchShape(g: Geometry, rounded: 'ic' | 'oc', maps = 1): Shape {
   const [icg, ocg] = [g.ic / g.groups, g.oc / g.groups];
-  if (icg === 1 && ocg === 1) return [g.kh * g.kw * g.ic];
-  return [g.kh * g.kw * (rounded === 'oc' ? roundUp(ocg, 64) * icg * maps : ocg * roundUp(icg, 64))];
+  if (icg === 1 && ocg === 1) return [g.kh * g.kw * roundUp(g.ic, 16)];
+  return [g.kh * g.kw * (rounded === 'oc' ? roundUp(ocg, 64) * icg * maps : ocg * (roundUp(icg, 64) + 4))];
 }
 
 /** Floats of x with the padding that the kernel reaches, and of dy, for one group; of a 1x1 kernel, up to 16 sums that become one. */
@@ -101,9 +101,9 @@ function winogradTile(g: Geometry): 2 | 4 | undefined {
 /** Up to so many tiles weights are transformed as they are used: to write them and read them again would take longer. */
 export const FEW_TILES = 24;
 
-/** Floats of transformed weights, `planes` numbers for a kernel's nine. */
+/** Floats of transformed weights, `planes` numbers for a kernel's nine; few outputs beyond whole vectors take a panel. */
 const transformed = (planes: number, ic: number, oc: number): number =>
-  (planes * roundUp(ic, 64) * roundUp(oc, 64) * 33) / 32;
+  (planes * roundUp(ic, 64) * (roundUp(oc, 64) + 32) * 33) / 32;
 
 /** Floats that a `winograd` keeps, or with `sc` a `winograd_up`. */
 export const winogradWeights = ({ ic, sc, oc, tile }: { ic: number; sc?: number; oc: number; tile: number }): number =>
