@@ -9,16 +9,17 @@ using namespace winograd_form;
 
 namespace {
 
-constexpr int64_t kChannels = 256;     // per pass: partial sums of so many terms keep the error of a long sum away
+constexpr int64_t kChannels = 256;     // in float, per pass: partial sums of so many terms keep the error of a long sum away
 constexpr int64_t kFewChannels = 64;   // where weights are transformed as they are used, and have to stay in L2 meanwhile
 constexpr int64_t kPanels = 2;         // summed up before they are transformed
 constexpr int64_t kChunks = 8;
+template <class T> constexpr int64_t kInWord = sizeof(float) / sizeof(T);  // what is multiplied: float or, two neighbouring channels in a word, bf16
 
 // What one block of tiles takes. Per thread, of fixed size. Planes are a line apart: a multiple of 2 KiB apart they would share two sets of the L1
 // cache.
 template <class Form, class T> struct Block {
-  // A block's transformed input, of up to kTiles tiles, stays in L2.
-  static constexpr int64_t kTiles = (Form::kPlanes < 16 ? 8 : 4) * kRows, kRoom = (Form::kPlanes < 16 ? 64 : 16) * kChannels;
+  // A block's transformed input, of up to kTiles tiles, stays in L2: in bf16 of passes twice as long, for fewer sums to be read again.
+  static constexpr int64_t kTiles = (Form::kPlanes < 16 ? 8 : 4) * kRows, kRoom = (Form::kPlanes < 16 ? 64 : 16) * kChannels * kInWord<T>;
   static constexpr int64_t kInputPlane = kRoom + 64 / sizeof(T), kSumPlane = kTiles * kWidth + 16;
   alignas(64) T input[Form::kPlanes * kInputPlane];                                    // [plane][tile][channel]
   alignas(64) float sums[kPanels][Form::kPlanes * kSumPlane];                          // [plane][tile][column]
@@ -39,9 +40,8 @@ struct Source {
   bool kept, packed;  // the transformed weights are in scratch: from this run on; from an earlier one
 };
 
-// T is what is multiplied: float or, in words of two neighbouring channels, bf16.
 template <class Form, class T> struct Problem {
-  static constexpr int64_t kScale = Form::kOut / Form::kWritten, kInWord = sizeof(float) / sizeof(T);
+  static constexpr int64_t kScale = Form::kOut / Form::kWritten;
   const Source& p;
   Tiling<Form> tiling;
   int64_t depth, passes;  // channels per pass
@@ -50,11 +50,11 @@ template <class Form, class T> struct Problem {
   int64_t height = p.oh / kScale, width = p.ow / kScale;  // as written
 
   explicit Problem(const Source& s)
-      : p(s), tiling{s.x, s.n, s.ih, s.iw, s.ic, s.oh, s.ow, s.ph, s.pw}, depth(std::min(s.ic, s.kept ? kChannels : kFewChannels)), passes((s.ic + depth - 1) / depth),
+      : p(s), tiling{s.x, s.n, s.ih, s.iw, s.ic, s.oh, s.ow, s.ph, s.pw}, depth(std::min(s.ic, s.kept ? kChannels * kInWord<T> : kFewChannels)), passes((s.ic + depth - 1) / depth),
         tiles(std::clamp<int64_t>(Block<Form, T>::kRoom / stride / kRows, 1, Block<Form, T>::kTiles / kRows) * kRows) {}
 
   int64_t channels(int64_t pass) const { return std::min(depth, p.ic - pass * depth); }
-  static int64_t words(int64_t channels) { return (channels + kInWord - 1) / kInWord; }
+  static int64_t words(int64_t channels) { return (channels + kInWord<T> - 1) / kInWord<T>; }
   // Words from plane to plane of the weights of a panel and pass, and where they are kept.
   int64_t plane(int64_t pass) const { return words(channels(pass)) * kWidth + 16; }
   float* weights(int64_t panel, int64_t pass) const { return p.scratch + Form::kPlanes * (panel * (words(p.ic) * kWidth + 16 * passes) + pass * (words(depth) * kWidth + 16)); }
@@ -83,23 +83,22 @@ void read_weights(const Source& p, int64_t t, int64_t o, int64_t columns, int64_
 
 // Weights of a panel and pass to [plane][word][kWidth].
 template <class Form, class T> void transform_weights(const Problem<Form, T>& q, int64_t panel, int64_t pass, float* to) {
-  constexpr int64_t kInWord = Problem<Form, T>::kInWord;
   const int64_t end = q.channels(pass);
   for (int64_t c0 = 0; c0 < end; c0 += kLanes)
     for (int v = 0; v < kVectors; v++) {
       const int64_t o = panel * kWidth + v * kLanes, count = std::min<int64_t>(kLanes, end - c0);
       Vec k[9][kLanes];
       for (int t = 0; t < 9; t++) read_weights(q.p, t, o, q.p.oc - o, pass * q.depth + c0, count, k[t]);
-      for (int64_t c = 0; c < count; c += kInWord) {
-        Vec u[kInWord][Form::kPlanes] = {};
-        for (int64_t i = 0; i < std::min(kInWord, count - c); i++) {
+      for (int64_t c = 0; c < count; c += kInWord<T>) {
+        Vec u[kInWord<T>][Form::kPlanes] = {};
+        for (int64_t i = 0; i < std::min(kInWord<T>, count - c); i++) {
           Vec g[9];
           for (int t = 0; t < 9; t++) g[t] = k[t][c + i];
           RESCUNET_BOTH(Form, 3, Form::kIn, weight, g, u[i]);
         }
-        float* at = to + (c0 + c) / kInWord * kWidth + v * kLanes;
+        float* at = to + (c0 + c) / kInWord<T> * kWidth + v * kLanes;
         for (int i = 0; i < Form::kPlanes; i++, at += q.plane(pass)) {
-          if constexpr (kInWord == 1) store(at, u[0][i]);
+          if constexpr (kInWord<T> == 1) store(at, u[0][i]);
           else store_pairs(reinterpret_cast<uint16_t*>(at), u[0][i], u[1][i]);
         }
       }
