@@ -28,7 +28,8 @@ RESCUNET_BF16 static inline void to_bf16(const float* from, int64_t count, uint1
 RESCUNET_BF16 static inline void store(uint16_t* to, Vec v) { _mm256_storeu_si256((__m256i*)to, (__m256i)_mm512_cvtneps_pbh((__m512)v)); }
 
 // As tile_rows_of, of numbers in pairs: `pairs` neighbouring ones of each row, b as [pair][kWidth][2].
-template <int kV> RESCUNET_BF16 static __attribute__((noinline)) void tile_pairs_of(const uint16_t* const* a, int64_t groups, int64_t pairs, const uint16_t* b, const Target& t) {
+template <int kV>
+RESCUNET_BF16 static __attribute__((noinline)) void tile_pairs_of(const uint16_t* const* a, int64_t groups, int64_t pairs, const uint16_t* b, const Target& t) {
   Vec sums[kRows][kV] = {};
   announce<kRows, kV>(t);
   for (int64_t g = 0; g < groups; g++, a += kRows) {

@@ -50,14 +50,17 @@ template <class Form, class T> struct Problem {
   int64_t height = p.oh / kScale, width = p.ow / kScale;  // as written
 
   explicit Problem(const Source& s)
-      : p(s), tiling{s.x, s.n, s.ih, s.iw, s.ic, s.oh, s.ow, s.ph, s.pw}, depth(std::min(s.ic, s.kept ? kChannels * kInWord<T> : kFewChannels)), passes((s.ic + depth - 1) / depth),
+      : p(s), tiling{s.x, s.n, s.ih, s.iw, s.ic, s.oh, s.ow, s.ph, s.pw}, depth(std::min(s.ic, s.kept ? kChannels * kInWord<T> : kFewChannels)),
+        passes((s.ic + depth - 1) / depth),
         tiles(std::clamp<int64_t>(Block<Form, T>::kRoom / stride / kRows, 1, Block<Form, T>::kTiles / kRows) * kRows) {}
 
   int64_t channels(int64_t pass) const { return std::min(depth, p.ic - pass * depth); }
   static int64_t words(int64_t channels) { return (channels + kInWord<T> - 1) / kInWord<T>; }
   // Words from plane to plane of the weights of a panel and pass, and where they are kept.
   int64_t plane(int64_t pass) const { return words(channels(pass)) * kWidth + 16; }
-  float* weights(int64_t panel, int64_t pass) const { return p.scratch + Form::kPlanes * (panel * (words(p.ic) * kWidth + 16 * passes) + pass * (words(depth) * kWidth + 16)); }
+  float* weights(int64_t panel, int64_t pass) const {
+    return p.scratch + Form::kPlanes * (panel * (words(p.ic) * kWidth + 16 * passes) + pass * (words(depth) * kWidth + 16));
+  }
 };
 
 // Channels [c, c + count) of kLanes columns from o of the kernel position t, `columns` of them real, to k [channel]. Fetches those of the next
@@ -105,7 +108,8 @@ template <class Form, class T> void transform_weights(const Problem<Form, T>& q,
     }
 }
 
-template <class Form, class T> inline __attribute__((always_inline)) void transform_tiles(const Problem<Form, T>& q, int64_t tile0, int64_t count, int64_t pass, T* input) {
+template <class Form, class T>
+inline __attribute__((always_inline)) void transform_tiles(const Problem<Form, T>& q, int64_t tile0, int64_t count, int64_t pass, T* input) {
   const int64_t channels = q.channels(pass);
   for (int64_t t = 0; t < count; t++) {
     const auto patch = q.tiling.patch(q.tiling.tile(tile0 + t), pass * q.depth);
@@ -115,15 +119,20 @@ template <class Form, class T> inline __attribute__((always_inline)) void transf
     if (c < channels) q.tiling.transform(patch, c, channels - c, to + c, Block<Form, T>::kInputPlane);
   }
 }
-template <class Form> void transform_input(const Problem<Form, float>& q, int64_t tile0, int64_t count, int64_t pass, float* input) { transform_tiles(q, tile0, count, pass, input); }
+// Apart, since what rounds to bf16 is inlined only where the instruction is allowed.
+template <class Form> void transform_input(const Problem<Form, float>& q, int64_t tile0, int64_t count, int64_t pass, float* input) {
+  transform_tiles(q, tile0, count, pass, input);
+}
 template <class Form> RESCUNET_BF16 void transform_input(const Problem<Form, uint16_t>& q, int64_t tile0, int64_t count, int64_t pass, uint16_t* input) {
   transform_tiles(q, tile0, count, pass, input);
 }
 
 inline void tile(const float* const* rows, int64_t words, const float* weights, const Target& t) { tile_rows(rows, 1, words, weights, t); }
-inline void tile(const uint16_t* const* rows, int64_t words, const float* weights, const Target& t) { tile_pairs(rows, 1, words, reinterpret_cast<const uint16_t*>(weights), t); }
+inline void tile(const uint16_t* const* rows, int64_t words, const float* weights, const Target& t) {
+  tile_pairs(rows, 1, words, reinterpret_cast<const uint16_t*>(weights), t);
+}
 
-// sums [plane][tile][column] (+)= input [plane][tile][channel] weights [plane][channel][column], of one panel
+// sums [plane][tile][column] (+)= input [plane][tile][channel] weights [plane][word][column], of one panel
 template <class Form, class T> void multiply(const Problem<Form, T>& q, const T* input, const float* weights, int64_t count, int64_t panel, int64_t pass, float* sums) {
   using B = Block<Form, T>;
   const int64_t columns = q.p.oc - panel * kWidth <= kLanes ? kLanes : kWidth;
