@@ -1,16 +1,18 @@
 // bf16 as the storage of maps: what type an op's result has, which mixtures are refused, and networks that run over such maps. The ops' own numbers are in
-// ops.test.ts and sim.test.ts.
+// ops.test.ts and sim.test.ts. And transformed convolutions of a frozen plan that multiply in bf16.
 import { describe, expect, it } from 'vitest';
 import { loadSafetensors } from '../src/formats/safetensors.js';
 import { FaceNet } from '../src/models/facenet.js';
 import { Generator } from '../src/models/rescunet.js';
 import { optimizeForInference } from '../src/nn/inference.js';
+import { AddonBackend, registerDevice } from '../src/tensor/device.js';
 import {
   add,
   capture,
   cast,
   concat,
   conv2d,
+  conv2dUpsampled,
   DeviceError,
   gradient,
   l1Loss,
@@ -31,9 +33,12 @@ import {
   variable,
   where,
 } from '../src/tensor/index.js';
+import { addon } from '../src/tensor/native.js';
+import { withPrecision } from '../src/tensor/ops/conv2d_forms.js';
 import { emit } from '../src/tensor/record.js';
+import './cases/index.js';
 import { alignment, expectClose, relativeDifference } from './close.js';
-import { normal, randomFrom } from './samples.js';
+import { normal, randomFrom, seedOf } from './samples.js';
 import { sharedPath } from './shared.js';
 
 const drawn = (shape: number[], seed = 1): Tensor => {
@@ -160,6 +165,57 @@ describe('a captured step', () => {
     for (let i = 0; i < 3; i++) expect(captured(x).dataSync()).toEqual(step(x).dataSync());
     expect(captured.describe()).toMatch(/\ncast x=#\d+ y=#\d+ size=576 from=3 to=0\n/);
     captured.dispose();
+  });
+});
+
+describe('convolutions of a frozen plan that multiply in bf16', () => {
+  const threads = ['1', '3'].map((count) => {
+    process.env.RESCUNET_THREADS = count;
+    registerDevice(`cpu of ${count}`, new AddonBackend('cpu'));
+    delete process.env.RESCUNET_THREADS;
+    return `cpu of ${count}`;
+  });
+  type Form = { x: number[]; oc: number; skip?: number[]; up?: boolean; kernel: RegExp; error: number };
+
+  // The bounds are of the error's root mean square over the outputs'. Numbers without correlation are the worst that a form meets.
+  it.each<[string, Form]>([
+    ['F(4x4), odd channels and sizes', { x: [1, 13, 18, 37], oc: 21, kernel: /^winograd .*tile=4/m, error: 1.5e-2 }],
+    ['F(4x4), one vector', { x: [2, 12, 13, 64], oc: 16, kernel: /^winograd .*tile=4/m, error: 1.5e-2 }],
+    ['F(2x2), two passes', { x: [1, 7, 9, 301], oc: 50, kernel: /^winograd .*tile=2/m, error: 5e-3 }],
+    ['upsampled', { x: [1, 7, 6, 19], oc: 35, up: true, kernel: /^winograd_up /m, error: 5e-3 }],
+    [
+      'upsampled and a skip',
+      { x: [1, 9, 7, 270], oc: 40, skip: [1, 18, 14, 17], up: true, kernel: /^winograd_up .*tile=4/m, error: 1.5e-2 },
+    ],
+  ])('%s', (_, { x, oc, skip, up, kernel, error }) => {
+    const random = randomFrom(seedOf(x.join()));
+    const values = [x, ...(skip ? [skip] : []), [oc, 3, 3, x[3] + (skip?.[3] ?? 0)], [oc]].map((shape) => ({
+      shape,
+      data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => normal(random)),
+    }));
+    const on = (device: string) => values.map(({ shape, data }) => tensor(data, { shape, device }));
+    const op = (maps: Tensor[]) => {
+      const [w, bias] = maps.slice(-2);
+      return up
+        ? conv2dUpsampled(maps[0], w, { skip: skip && maps[1], bias })
+        : conv2d(maps[0], w, { padding: 1, bias });
+    };
+    const [one, three] = threads.map((device) => {
+      const maps = on(device);
+      const rest = maps.slice(1);
+      const frozen = capture((map: Tensor) => withPrecision('bf16', () => relu(op([map, ...rest]))), { frozen: true });
+      const [first, second] = [frozen(maps[0]), frozen(maps[0])].map((y) => (y as Tensor).dataSync());
+      expect(frozen.describe()).toMatch(kernel);
+      expect(second).toEqual(first);
+      frozen.dispose();
+      return second;
+    });
+    expect(three).toEqual(one);
+    const wanted = relu(op(on('reference'))).dataSync();
+    const norm = (v: ArrayLike<number>) => Math.hypot(...Array.from(v));
+    const found = norm(Array.from(wanted, (v, i) => v - one[i])) / norm(wanted);
+    if (addon.info().cpu.bf16) expect(found).toBeGreaterThan(1e-3);
+    expect(found).toBeLessThan(addon.info().cpu.bf16 ? error : 1e-5);
   });
 });
 

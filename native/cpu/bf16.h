@@ -24,38 +24,59 @@ RESCUNET_BF16 static inline void to_bf16(const float* from, int64_t count, uint1
   }
 }
 
-// As tile_rows, of numbers in pairs: `pairs` neighbouring ones of each row, b as [pair][kWidth][2].
-RESCUNET_BF16 static __attribute__((noinline, unused)) void tile_pairs(const uint16_t* const* a, int64_t groups, int64_t pairs, const uint16_t* b, const Target& t) {
-  Sums sums = {};
-  announce(t);
+// A vector of numbers, rounded.
+RESCUNET_BF16 static inline void store(uint16_t* to, Vec v) { _mm256_storeu_si256((__m256i*)to, (__m256i)_mm512_cvtneps_pbh((__m512)v)); }
+
+// As tile_rows_of, of numbers in pairs: `pairs` neighbouring ones of each row, b as [pair][kWidth][2].
+template <int kV>
+RESCUNET_BF16 static __attribute__((noinline)) void tile_pairs_of(const uint16_t* const* a, int64_t groups, int64_t pairs, const uint16_t* b, const Target& t) {
+  Vec sums[kRows][kV] = {};
+  announce<kRows, kV>(t);
   for (int64_t g = 0; g < groups; g++, a += kRows) {
     const uint16_t* row[kRows];
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; i++) row[i] = a[i];
     for (int64_t k = 0; k < pairs; k++, b += 2 * kWidth) {
-      __m512bh v[kVectors];
+      __m512bh v[kV];
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; j++) v[j] = (__m512bh)_mm512_loadu_si512(b + j * 2 * kLanes);
+      for (int j = 0; j < kV; j++) v[j] = (__m512bh)_mm512_loadu_si512(b + j * 2 * kLanes);
 #pragma GCC unroll 8
       for (int i = 0; i < kRows; i++) {
         int pair;
         std::memcpy(&pair, row[i] + 2 * k, sizeof pair);
         const __m512bh s = (__m512bh)_mm512_set1_epi32(pair);
 #pragma GCC unroll 2
-        for (int j = 0; j < kVectors; j++) sums[i][j] = (Vec)_mm512_dpbf16_ps((__m512)sums[i][j], s, v[j]);
+        for (int j = 0; j < kV; j++) sums[i][j] = (Vec)_mm512_dpbf16_ps((__m512)sums[i][j], s, v[j]);
       }
     }
   }
-  finish<kRows, kVectors>(sums, t);
+  finish<kRows, kV>(sums, t);
 }
 
 #else
 
+#define RESCUNET_BF16
+
 inline bool has_bf16() { return false; }
 static inline void to_bf16(const float*, int64_t, uint16_t*) {}
-static inline void tile_pairs(const uint16_t* const*, int64_t, int64_t, const uint16_t*, const Target&) {}
+static inline void store(uint16_t*, Vec) {}
+template <int kV> static inline void tile_pairs_of(const uint16_t* const*, int64_t, int64_t, const uint16_t*, const Target&) {}
 
 #endif
+
+// [kLanes][2] of two vectors.
+static inline void store_pairs(uint16_t* to, Vec first, Vec second) {
+  uint16_t halves[2][kLanes];
+  store(halves[0], first), store(halves[1], second);
+  for (int i = 0; i < kLanes; i++)
+    for (int half = 0; half < 2; half++) to[2 * i + half] = halves[half][i];
+}
+
+// As tile_rows.
+static inline void tile_pairs(const uint16_t* const* a, int64_t groups, int64_t pairs, const uint16_t* b, const Target& t) {
+  if (t.columns <= kLanes) tile_pairs_of<1>(a, groups, pairs, b, t);
+  else tile_pairs_of<kVectors>(a, groups, pairs, b, t);
+}
 
 // to [pair][kWidth][2] from `columns` rows of w, zero beyond.
 static inline void pack_pairs(const float* w, int64_t stride, int64_t columns, int64_t depth, uint16_t* to) {

@@ -26,8 +26,6 @@ struct Target {
   const float* slopes = nullptr;  // of this panel, or null
 };
 
-using Sums = Vec[kRows][kVectors];
-
 // The lines that a tile's sums go to are on their way while it is summed up.
 template <int kR = kRows, int kV = kVectors> static inline __attribute__((always_inline)) void announce(const Target& t) {
 #pragma GCC unroll 16

@@ -1,7 +1,7 @@
 // What Winograd's forms of 3x3 convolution (Lavin and Gray 2016) and their adjoints share: tiles of outputs over patches of inputs, and the
 // transforms. Each transform is one dimension of [values] `step` apart; two of them, down and across, transform a patch.
 #pragma once
-#include "tile.h"
+#include "bf16.h"
 
 namespace rescunet::cpu::RESCUNET_ISA {
 
@@ -147,14 +147,14 @@ template <class Form> struct Tiling {
     return p;
   }
 
-  // B^T d B of channels [c, c + count) of a patch, `stored` of them, `stride` floats from plane to plane.
-  static inline void transform(const Patch& p, int64_t c, int64_t count, float* to, int64_t stride, int64_t stored = kLanes) {
+  // B^T d B of channels [c, c + count) of a patch, `stride` numbers from plane to plane.
+  template <class T> static inline __attribute__((always_inline)) void transform(const Patch& p, int64_t c, int64_t count, T* to, int64_t stride) {
     Vec d[Form::kPlanes], v[Form::kPlanes];
 #pragma GCC unroll 36
     for (int k = 0; k < Form::kPlanes; k++) d[k] = load(p.at[k] + c, count);
     RESCUNET_BOTH(Form, Form::kIn, Form::kIn, input, d, v);
 #pragma GCC unroll 36
-    for (int k = 0; k < Form::kPlanes; k++) store(to + k * stride, v[k], stored);
+    for (int k = 0; k < Form::kPlanes; k++) store(to + k * stride, v[k]);
   }
 };
 

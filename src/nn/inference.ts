@@ -7,7 +7,7 @@ import type { Module } from './module.js';
 export interface InferenceOptions {
   /**
    * `exact` keeps convolutions to their direct forms, whose sums round as plain sums do; the default, `fast`, takes Winograd's where it pays; `bf16` also
-   * rounds the factors of all other convolutions (1x1, strided) to bf16 where the processor multiplies that (`rescunet info` says so; on others it is `fast`).
+   * rounds the factors of products, transformed or not, to bf16 where the processor multiplies that (`rescunet info` says so; on others it is `fast`).
    */
   precision?: ConvPrecision;
   /** Of how many combinations of input shapes plans are kept; all, unless given. The one unused for longest goes. */

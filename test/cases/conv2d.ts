@@ -104,7 +104,7 @@ const ended = (
   const winograd = ic >= 32;
   const size = { n, ih, iw, ic, oh, ow, oc, ph: padding, pw: padding };
   const params = winograd
-    ? { ...size, turned: 0, wc: ic, w0: 0, halved: 0, tile: 4, kept: 1 }
+    ? { ...size, turned: 0, wc: ic, w0: 0, halved: 0, tile: 4, kept: 1, bf16: 0 }
     : { ...size, kh, kw, sh: 1, sw: 1, dh: 1, dw: 1, groups, bf16: 0 };
   const scratch = winograd ? 36 * 64 * 128 * (33 / 32) : kh * kw * 128 * ic;
   return {

@@ -22,7 +22,7 @@ const ended = (name: string, sc: number, activation: number, { prelu = false } =
   const [n, ih, iw, ic, oc] = [1, 7, 6, 19, 35];
   const [oh, ow] = [2 * ih, 2 * iw];
   const tile = 4;
-  const params = { n, ih, iw, ic, sc, oh, ow, oc, tile, kept: 1, activation, slope: 0.2, packed: 0 };
+  const params = { n, ih, iw, ic, sc, oh, ow, oc, tile, kept: 1, activation, slope: 0.2, packed: 0, bf16: 0 };
   return {
     name,
     inputs: {

@@ -16,9 +16,6 @@ import { slice } from './layout.js';
 import { avgPool2d } from './pool2d.js';
 import { sum } from './reduce.js';
 
-/** Ends and packing as a plain convolution has them; `freeze.ts` is where others come from. */
-export const PLAIN = { activation: 0, slope: 0, packed: 0 };
-
 /** Everything the three kernels need, under the names of kernels.def. */
 export interface Geometry {
   n: number;
@@ -60,7 +57,7 @@ function weightScratch(g: Geometry, maps: number): Shape {
   return [g.n * (yp * xp * roundUp(icg, 32) + g.oh * g.ow * (ocg + 7)) + 64];
 }
 
-/** `exact`: direct forms, whose sums round as plain sums do; `bf16`: direct forms multiply in bf16 where the processor can. */
+/** `exact`: direct forms, whose sums round as plain sums do; `bf16`: products in bf16 where the processor can, of transformed numbers where their weights are kept. */
 export type ConvPrecision = 'fast' | 'exact' | 'bf16';
 
 let precision: ConvPrecision = 'fast';
@@ -77,6 +74,9 @@ export function withPrecision<T>(wanted: ConvPrecision, fn: () => T): T {
 }
 
 export const isDirect = (): boolean => precision === 'exact';
+
+/** Ends and packing as a plain convolution has them (`freeze.ts` is where others come from), and the precision. */
+export const plain = () => ({ activation: 0, slope: 0, packed: 0, bf16: Number(precision === 'bf16') });
 
 /** Tiles of `side` times `side` outputs. */
 export const tilesOf = ({ n, oh, ow }: Pick<Geometry, 'n' | 'oh' | 'ow'>, side: 2 | 4): number =>
@@ -126,7 +126,7 @@ function winograd(
   const shape = halved ? [n, oh / 2, ow / 2, oc] : [n, oh, ow, oc];
   const outputs = [{ shape, dtype: x.dtype }, { shape: [kept ? winogradWeights({ ic, oc, tile }) : 1] }];
   const weights = { turned: Number(turned), wc: w.shape[3], w0: from, halved: Number(halved) };
-  const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, ...weights, tile, kept: Number(kept), ...PLAIN };
+  const params = { n, ih, iw, ic, oh, ow, oc, ph, pw, ...weights, tile, kept: Number(kept), ...plain() };
   const [y, scratch] = record('winograd', { inputs: [x, w, bias, undefined], outputs, params });
   scratch.dispose();
   return y;
@@ -146,14 +146,12 @@ function direct(
   return y;
 }
 
-const inBf16 = () => ({ ...PLAIN, bf16: Number(precision === 'bf16') });
-
 /** With `beside`, a map like x, a 1x1 convolution over [x, beside]: w [oc, 1, 1, 2 ic]. */
 export function forward(op: string, g: Geometry, x: Tensor, w: Tensor, bias?: Tensor, beside?: Tensor): Tensor {
   const tile = winogradTile(g);
   const y = tile
     ? winograd(tile, x, w, bias, yShape(g), [g.ph, g.pw])
-    : direct('conv2d', g, [x, beside, w, bias, undefined], yShape(g), scratchShape(g, 'oc', beside ? 2 : 1), inBf16());
+    : direct('conv2d', g, [x, beside, w, bias, undefined], yShape(g), scratchShape(g, 'oc', beside ? 2 : 1), plain());
   if (beside) {
     return derive(
       op,

@@ -10,7 +10,7 @@ import {
   type Geometry,
   inputPart,
   isDirect,
-  PLAIN,
+  plain,
   sumOverPixels,
   tilesOf,
   weight,
@@ -58,7 +58,7 @@ export function conv2dUpsampled(x: Tensor, w: Tensor, { skip, bias }: UpsampledC
   const size = { n, oh, ow };
   const tile = fourByFour(size) ? 4 : 2;
   const kept = tilesOf(size, tile) > FEW_TILES;
-  const params = { n, ih, iw, ic, sc, oh, ow, oc, tile, kept: Number(kept), ...PLAIN };
+  const params = { n, ih, iw, ic, sc, oh, ow, oc, tile, kept: Number(kept), ...plain() };
   const outputs = [{ shape: [n, oh, ow, oc], dtype }, { shape: [kept ? winogradWeights(params) : 1] }];
   const [y, scratch] = record('winograd_up', { inputs: [x, skip, w, bias, undefined], outputs, params });
   scratch.dispose();
