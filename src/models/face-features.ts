@@ -160,8 +160,11 @@ export class FaceFeatures {
 
   private anchorDecoder(): FaceDecoder {
     const { model, counts } = this;
-    const { anchors: points = anchorPoints(model), device } = this.options;
-    this.anchors ??= this.triangles.owner.outsideCapture(() => new FaceDecoder(model, { ...counts, points, device }));
+    const make = () => {
+      const { anchors: points = anchorPoints(model), device } = this.options;
+      return new FaceDecoder(model, { ...counts, points, device });
+    };
+    this.anchors ??= this.triangles.owner.outsideCapture(make);
     return this.anchors;
   }
 
