@@ -69,7 +69,7 @@ export const rms = (a: ArrayLike<number>, b: Float32Array): number =>
   Math.sqrt(b.reduce((sum, v, i) => sum + (v - a[i]) ** 2, 0) / b.length);
 
 const DIRECT = new Set(['conv2d', 'conv2d_input', 'conv2d_weight']);
-const TRANSFORMED = new Set(['winograd', 'winograd_up', 'winograd_weight']);
+const TRANSFORMED = new Set(['winograd', 'winograd_up', 'winograd_weight', 'winograd_up_weight']);
 
 /**
  * Operations of a plan's convolutions counted as direct ones (a multiplication and an addition each), whatever form they
@@ -78,13 +78,13 @@ const TRANSFORMED = new Set(['winograd', 'winograd_up', 'winograd_weight']);
 export function convolutionFlops(description: string): number | undefined {
   let flops = 0;
   for (const line of description.split('\n')) {
-    const kernel = line.slice(0, line.indexOf(' '));
+    const kernel = line.slice(0, line.indexOf(' ')).replace(/_stats$/, '');
     if (!/conv|winograd/.test(kernel)) continue;
     const number = (name: string): number => Number(new RegExp(` ${name}=(\\d+)`).exec(line)?.[1] ?? Number.NaN);
     const outputs = number('n') * number('oh') * number('ow') * number('oc');
     if (DIRECT.has(kernel)) flops += (2 * outputs * number('kh') * number('kw') * number('ic')) / number('groups');
     else if (TRANSFORMED.has(kernel))
-      flops += 2 * outputs * 9 * (number('ic') + (kernel === 'winograd_up' ? number('sc') : 0));
+      flops += 2 * outputs * 9 * (number('ic') + (kernel.startsWith('winograd_up') ? number('sc') : 0));
     else return undefined;
   }
   return Number.isFinite(flops) && flops > 0 ? flops : undefined;

@@ -80,6 +80,8 @@ describe('convolutionFlops', () => {
     expect(convolutionFlops(`add x=#1\n${direct}\n${winograd}`)).toBe(17280 + 2 * 64 * 64 * 9 * 32);
     const weight = winograd.replace('winograd', 'winograd_weight');
     expect(convolutionFlops(weight)).toBe(2 * 64 * 64 * 9 * 32);
+    const up = winograd.replace('winograd', 'winograd_up_weight').replace('ic=32', 'ic=32 sc=16');
+    expect(convolutionFlops(up)).toBe(2 * 64 * 64 * 9 * (32 + 16));
     expect(convolutionFlops(`${direct}\nconv_other n=1`)).toBeUndefined();
     expect(convolutionFlops('add x=#1 y=#2')).toBeUndefined();
   });
