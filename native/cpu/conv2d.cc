@@ -233,7 +233,7 @@ static void pack_turned(const conv2d_input_args& p, const float* w, const int32_
 void conv2d_input(const conv2d_input_args& p, Pool& pool) {
   const int64_t icg = p.ic / p.groups, ocg = p.oc / p.groups, taps = p.kh * p.kw;
   if (icg == 1 && ocg == 1) return depthwise_input(p, pool);
-    for (int64_t group = 0; group < p.groups; group++) {
+  for (int64_t group = 0; group < p.groups; group++) {
     const float* w = p.w + group * ocg * taps * p.wc + p.w0;
     for (int64_t parity = 0; parity < p.sh * p.sw; parity++) {
       const int64_t qy = parity / p.sw, qx = parity % p.sw;

@@ -226,7 +226,7 @@ void winograd(const winograd_args& p, Pool& pool) {
 }
 
 void winograd_up(const winograd_up_args& p, Pool& pool) {
-  const int64_t channels = p.ic + p.sc, small = 9 * ((p.ic + 63) / 64) * (2 * ((p.oc + 63) / 64) + 1) * 64 * 33;  // as conv2d_forms.ts has it
+  const int64_t channels = p.ic + p.sc, small = 9 * ((p.ic + 63) / 64) * (2 * ((p.oc + 63) / 64) + (p.oc % 16 != 0)) * 64 * 33;  // as conv2d_forms.ts has it
   const Ending last{p.y, p.residual, p.activation, p.slope, p.slopes};
   const Source up{p.x, p.w, p.n, p.ih, p.iw, p.ic, channels, false, p.y, p.oh, p.ow, p.oc, 1, 1, p.bias, p.skip ? Ending{} : last, p.scratch, p.kept != 0, p.packed != 0};
   convolve<Up>(up, p.bf16 != 0, pool);

@@ -101,9 +101,9 @@ function winogradTile(g: Geometry): 2 | 4 | undefined {
 /** Up to so many tiles weights are transformed as they are used: to write them and read them again would take longer. */
 export const FEW_TILES = 24;
 
-/** Floats of transformed weights, `planes` numbers for a kernel's nine; few outputs beyond whole vectors take a panel. */
+/** Floats of transformed weights, `planes` numbers for a kernel's nine; few outputs beyond whole vectors take a panel of their own. */
 const transformed = (planes: number, ic: number, oc: number): number =>
-  (planes * roundUp(ic, 64) * (roundUp(oc, 64) + 32) * 33) / 32;
+  (planes * roundUp(ic, 64) * (roundUp(oc, 64) + (oc % 16 ? 32 : 0)) * 33) / 32;
 
 /** Floats that a `winograd` keeps, or with `sc` a `winograd_up`. */
 export const winogradWeights = ({ ic, sc, oc, tile }: { ic: number; sc?: number; oc: number; tile: number }): number =>
