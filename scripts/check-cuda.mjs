@@ -58,7 +58,8 @@ if (unknown.length) {
   console.error(`check-cuda: there is no ${unknown.join(', ')} in native/cuda`);
   process.exit(1);
 }
-const written = JSON.parse(readFileSync(table, 'utf8')).kernels;
+const { compiler: release, kernels: written } = JSON.parse(readFileSync(table, 'utf8'));
+const compiler = run(nvcc, ['--version']).match(/release [\d.]+/)?.[0];
 const found = {};
 const spills = [];
 for (const file of files) {
@@ -87,7 +88,7 @@ if (spills.length) {
 }
 const text = `${JSON.stringify(
   {
-    compiler: run(nvcc, ['--version']).match(/release [\d.]+/)?.[0],
+    compiler,
     columns: ['registers', 'shared bytes'],
     kernels: found,
   },
@@ -97,6 +98,8 @@ const text = `${JSON.stringify(
   .replace(/\[\s+(\d+),\s+(\d+)\s+\]/g, '[$1, $2]')
   .replace(/\{\s+("sm_\d+a?": \[\d+, \d+\]),\s+("sm_\d+a?": \[\d+, \d+\])\s+\}/g, '{ $1, $2 }')}\n`;
 if (process.argv.includes('--write')) writeFileSync(table, text);
+else if (compiler !== release)
+  console.log(`check-cuda: registers are not compared: the table is of nvcc ${release}, this is ${compiler}`);
 else if (readFileSync(table, 'utf8') !== text) {
   const changed = [...new Set([...Object.keys(written), ...Object.keys(found)])].filter(
     (name) => JSON.stringify(written[name]) !== JSON.stringify(found[name]),
