@@ -83,11 +83,16 @@ class CpuBackend : public Backend {
   }
 
   void run(int opcode, const void* args) override { table_[opcode](args, pool_); }
-  void upload(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void download(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void upload(void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
+  void download(void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
   size_t reserved() const override { return used_ + cached_; }
 
  private:
+  // An empty array of JavaScript lies nowhere.
+  static void copy(void* to, const void* from, size_t bytes) {
+    if (bytes) std::memcpy(to, from, bytes);
+  }
+
   static constexpr size_t kAlignment = 64, kSlack = size_t(64) << 20;
 
   // Sizes in steps of an eighth of the next lower power of two, so that near sizes share blocks.
@@ -102,8 +107,9 @@ class CpuBackend : public Backend {
 #ifdef MADV_HUGEPAGE
     constexpr size_t kHugePage = size_t(2) << 20;
     if (size >= kHugePage) {
-      void* p = std::aligned_alloc(kHugePage, size);
-      if (p) madvise(p, size, MADV_HUGEPAGE);
+      void* p;
+      if (posix_memalign(&p, kHugePage, size)) return nullptr;
+      madvise(p, size, MADV_HUGEPAGE);
       return p;
     }
 #endif
